@@ -1,0 +1,52 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/components.lock
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help setup demo test lint format lock mlflow clean
+
+help: setup ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: $(VENV)/.complete ## Make the environment in .venv and the pseudonym key, once
+	@$(BIN)/python -m components.core.pseudonyms
+
+# torch stands in a line of its own: which build it is (CPU, CUDA) is a matter of the machine's pip settings.
+$(VENV)/.complete: $(LOCK)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip check
+	@touch $@
+
+demo: setup ## Walk the whole way: archives to a registered model, about a quarter of an hour on two cores
+	$(BIN)/python -m pipelines run
+
+test: setup ## Run every test
+	$(BIN)/python -m pytest
+
+lint: setup ## Check style, types and walls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Bring the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## Settle the versions anew from requirements/components.in
+	$(PYTHON) -m venv .state/lock
+	.state/lock/bin/pip install --quiet --upgrade pip pip-tools
+	.state/lock/bin/pip-compile --quiet --upgrade --generate-hashes --unsafe-package torch --unsafe-package setuptools \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
+	  --output-file $(LOCK) requirements/components.in
+
+mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri sqlite:///mlflow.db

@@ -1,0 +1,88 @@
+"""What every stage's command line shares: its options, its exit statuses, its figures, its MLflow run."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.core import params as parameters
+from components.core import paths, tracking
+from components.core.records.whole import write_json
+
+BAD_INPUT, GATE_FAILED, TRY_AGAIN = 2, 3, 75
+STATUS_FILE_VARIABLE = "MEDSLIP_STATUS_FILE"
+
+Run = Callable[[parameters.Params, str], dict[str, Any]]
+
+
+class GateFailed(Exception):
+    """A gate said no: the data or the model is not good enough (exit status 3)."""
+
+
+class TryAgain(Exception):
+    """Something outside failed that may work later, such as a server that does not answer (exit status 75)."""
+
+
+def guarded(action: Callable[[], None]) -> int:
+    """Run an action and turn its errors into a sentence on stderr and an exit status.
+
+    Bad input gives 2, a failed gate 3, a passing trouble 75; a defect of ours keeps its traceback.
+    """
+    try:
+        action()
+        return 0
+    except (ValueError, FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
+        if os.environ.get("MEDSLIP_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except GateFailed as error:
+        print(f"gate failed: {error}", file=sys.stderr)
+        return GATE_FAILED
+    except TryAgain as error:
+        print(f"try again: {error}", file=sys.stderr)
+        return TRY_AGAIN
+
+
+def finish(status: int) -> None:
+    """Leave with a status, told to the launcher in a side file since DVC hides it."""
+    told = os.environ.get(STATUS_FILE_VARIABLE)
+    if told:
+        Path(told).write_text(f"{status}\n", encoding="ascii")
+    raise SystemExit(status)
+
+
+def parser_of(stage: str, description: str | None, item: str | None) -> argparse.ArgumentParser:
+    """The argument parser of a stage; `item` names what a mapped stage works on, such as dataset."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m components.{stage}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if item is not None:
+        parser.add_argument("item", metavar=item.upper(), help=f"the {item}, as in params.yaml")
+    return parser
+
+
+def run_stage(stage: str, run: Run, item: str | None) -> None:
+    """Run a stage in the current workspace: read params.yaml, work, write its figures, log them."""
+    params = parameters.load(paths.PARAMS)
+    with tracking.stage_run(stage, item, params) as logged:
+        figures = run(params, item or "")
+        write_json(paths.metrics_file(stage, item), figures)
+        logged.log_figures(figures)
+
+
+def stage_command(stage: str, run: Run, description: str | None, item: str | None = None) -> None:
+    """The whole command line of a stage that has no other use: `python -m components.<stage> [ITEM]`.
+
+    Args:
+        stage: the stage's name, which is its folder's and its section's of params.yaml.
+        run: does the work in the current workspace and returns the figures for `metrics/<stage>[/<item>].json`.
+        description: the help text, usually the module's docstring.
+        item: what the stage is mapped over (dataset, task), or None.
+    """
+    arguments = parser_of(stage, description, item).parse_args()
+    finish(guarded(lambda: run_stage(stage, run, arguments.item if item else None)))

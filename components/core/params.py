@@ -1,0 +1,318 @@
+"""The schema of params.yaml: every key, its type, its range, its help. pydantic and PyYAML only: schedulers read it too."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Layout = Literal["mimic_cxr", "rsna_pneumonia"]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are refused, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Dataset(Section):
+    """An archive and where it lies."""
+
+    layout: Layout = Field(description="The published layout that the archive is in.")
+    root: str = Field(min_length=1, description="The archive's folder; below data/phantom/archives it is synthetic.")
+
+
+class Phantom(Section):
+    """The synthetic archives."""
+
+    seed: int = Field(ge=0, le=2**31 - 1, description="The same seed gives the same bytes.")
+    studies: dict[Layout, Annotated[int, Field(ge=8, le=1_000_000)]] = Field(
+        description="How many studies an archive of each layout gets."
+    )
+    pixels: int = Field(ge=128, le=4096, description="Height of the drawn radiographs in pixels, give or take a fifth.")
+    finding_rate: float = Field(ge=0.0, le=5.0, description="Mean number of findings drawn in a study.")
+    unmentioned_share: Share = Field(description="Share of the drawn findings that the report leaves out.")
+
+
+class Inventory(Section):
+    """The listing of an archive."""
+
+    version: Literal["content", "stat"] = Field(
+        description="What tells that a file changed: its bytes (content), or its size and time (stat, for terabytes)."
+    )
+    validate_share: Share = Field(description="Share of patients for validation where there is no official split.")
+    test_share: Share = Field(description="Share of patients for the test where there is no official split.")
+
+    @model_validator(mode="after")
+    def _leaves_patients_to_train_on(self) -> "Inventory":
+        if self.validate_share + self.test_share >= 1:
+            raise ValueError("validate_share and test_share must leave patients to train on: their sum must be below 1")
+        return self
+
+
+class Ingest(Section):
+    """From DICOM objects to shards."""
+
+    size: int = Field(ge=32, le=2048, description="Side of the square images in pixels.")
+    window: int = Field(ge=0, le=15, description="Which VOI window or table of the header is used, counted from 0.")
+    percentiles: tuple[Annotated[float, Field(ge=0, le=50)], Annotated[float, Field(ge=50, le=100)]] = Field(
+        description="The window, in percentiles of the pixels, where the header has none."
+    )
+
+
+class Quality(Section):
+    """What the tables must satisfy before anything is trained on them."""
+
+    max_rejected_share: Share = Field(description="Largest share of images that may be refused.")
+    max_without_findings_share: Share = Field(description="Largest share of reports in which no finding is found.")
+    min_images: int = Field(ge=1, description="Fewest images that an archive must give.")
+
+
+class TextTraining(Section):
+    """The small BERT that is trained here when no text encoder is given."""
+
+    vocabulary: int = Field(ge=200, le=30_000, description="Largest number of word pieces.")
+    min_patients: int = Field(ge=1, le=1000, description="A word that fewer patients have enters no vocabulary.")
+    width: int = Field(ge=32, le=1024, multiple_of=32, description="Hidden width.")
+    layers: int = Field(ge=1, le=24, description="Transformer layers.")
+    steps: int = Field(ge=1, le=1_000_000, description="Training steps.")
+    batch: int = Field(ge=2, le=4096, description="Sentences a step.")
+    learning_rate: float = Field(gt=0, le=1, description="Peak learning rate.")
+
+
+class Knowledge(Section):
+    """The text encoder and the books of definitions."""
+
+    text_encoder: str | None = Field(
+        description="Folder or hub name of a Hugging Face BERT; null trains a small one on the archive's own reports."
+    )
+    seed: int = Field(ge=0, le=2**31 - 1, description="Seed of the small BERT's training.")
+    threads: int = Field(ge=1, le=256, description="CPU threads: equal threads, equal bytes.")
+    training: TextTraining
+
+
+class Trunk(Section):
+    """The image trunk: a ResNet of the transformers library, up to stage 3 (stride 16)."""
+
+    depths: tuple[int, int, int] = Field(description="Blocks of stages 1 to 3; ResNet-50 has 3, 4, 6.")
+    hidden_sizes: tuple[int, int, int] = Field(description="Channels of stages 1 to 3; ResNet-50 has 256, 512, 1024.")
+    embedding_size: int = Field(ge=8, le=1024, description="Channels of the stem; ResNet-50 has 64.")
+    layer_type: Literal["basic", "bottleneck"] = Field(description="Kind of block; ResNet-50 has bottleneck.")
+
+
+class Model(Section):
+    """The sizes of MeDSLIP."""
+
+    trunk: Trunk
+    width: int = Field(ge=16, le=2048, multiple_of=16, description="Model width D.")
+    decoder_layers: int = Field(ge=1, le=24, description="Layers of each decoder.")
+    heads: int = Field(ge=1, le=64, description="Attention heads.")
+    dropout: float = Field(ge=0, lt=1, description="Dropout in decoders and before the heads.")
+
+
+class Objective(Section):
+    """The losses and what is mended in them."""
+
+    fidelity: Literal["paper", "improved"] = Field(
+        description="paper computes the published mathematics; improved uses the mends below."
+    )
+    alpha: float = Field(ge=0, le=100, description="Weight of ProtoCL.")
+    beta: float = Field(ge=0, le=100, description="Weight of ICL.")
+    negatives: int = Field(ge=1, le=50, description="Negatives of a ProtoCL term.")
+    temperature: float = Field(gt=0, le=10, description="ProtoCL temperature over normalised vectors (improved only).")
+
+
+class Augmentation(Section):
+    """How a training image is varied: one affine map and a grey-level curve."""
+
+    min_area: float = Field(gt=0, le=1, description="Smallest share of the area that a crop keeps.")
+    flip: Share = Field(description="Probability of a left-right flip; labels swap sides with it.")
+    rotation_degrees: float = Field(ge=0, le=45, description="Largest rotation either way.")
+    contrast: float = Field(ge=0, lt=1, description="Largest relative change of contrast and brightness.")
+
+
+class Pretrain(Section):
+    """The pretraining of MeDSLIP."""
+
+    dataset: Name = Field(description="The dataset that is pretrained on; it must have reports.")
+    seed: int = Field(ge=0, le=2**31 - 1, description="Seed of weights, order, augmentation and negatives.")
+    threads: int = Field(ge=1, le=256, description="CPU threads: equal threads, equal bytes.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(description="Lightning's name of the precision.")
+    image_size: int = Field(ge=32, le=2048, multiple_of=16, description="Side of the images that enter the model.")
+    batch: int = Field(ge=2, le=65_536, description="Images a step.")
+    epochs: int = Field(ge=1, le=10_000, description="Passes over the training split.")
+    learning_rate: float = Field(gt=0, le=1, description="Peak learning rate of AdamW.")
+    final_learning_rate: float = Field(ge=0, le=1, description="Learning rate at the end of the cosine.")
+    warmup_steps: int = Field(ge=0, le=1_000_000, description="Steps of linear warm-up.")
+    weight_decay: float = Field(ge=0, le=1, description="Weight decay, none on 1-D parameters.")
+    clip: float = Field(ge=0, le=1000, description="Largest gradient norm; 0 clips nothing.")
+    uncertain: Literal["ignore", "present", "absent"] = Field(description="What an uncertain mention counts as.")
+    validate_every: int = Field(ge=1, le=10_000, description="Epochs between two looks at the validation split.")
+    model: Model
+    objective: Objective
+    augmentation: Augmentation
+
+
+class ZeroShot(Section):
+    """Evaluation without labels."""
+
+    batch: int = Field(ge=1, le=65_536, description="Images a step.")
+    threads: int = Field(ge=1, le=256, description="CPU threads.")
+    bootstrap: int = Field(ge=100, le=100_000, description="Bootstrap samples over patients.")
+    seed: int = Field(ge=0, le=2**31 - 1, description="Seed of the bootstrap.")
+    min_positives: int = Field(
+        ge=1, le=10_000, description="Fewest positives, and negatives, of a class in the macro figure."
+    )
+    min_severity: Share = Field(
+        description="Drawn findings at or above it are positives of the headline: moderate is 0.5."
+    )
+    overlays: int = Field(ge=0, le=200, description="How many grounding overlays are drawn.")
+
+
+class Finetune(Section):
+    """Classification with few labels."""
+
+    tasks: tuple[Name, ...] = Field(min_length=1, description="Datasets with labels of their own to fine-tune on.")
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        min_length=1, description="Shares of the labelled patients."
+    )
+    epochs: int = Field(
+        ge=1, le=10_000, description="Passes over the subset at share 1; smaller subsets get as many steps."
+    )
+    batch: int = Field(ge=2, le=65_536, description="Images a step.")
+    learning_rate: float = Field(gt=0, le=1, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(ge=0, le=1, description="Weight decay.")
+    patience: int = Field(ge=1, le=1000, description="Looks at the validation split without a gain before stopping.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(description="Lightning's name of the precision.")
+    seed: int = Field(ge=0, le=2**31 - 1, description="Seed of subsets, weights and order.")
+    threads: int = Field(ge=1, le=256, description="CPU threads.")
+    bootstrap: int = Field(ge=100, le=100_000, description="Bootstrap samples over patients.")
+
+
+class Gate(Section):
+    """A figure that a model must reach before it gets the alias."""
+
+    file: str = Field(pattern=r"^[a-z_]+(/[a-z0-9_]+)?$", description="A metrics file below metrics/, without .json.")
+    figure: str = Field(
+        pattern=r"^[A-Za-z0-9_.]+$", description="The path of the figure in it, such as auroc.macro.value."
+    )
+    at_least: float = Field(description="The smallest value that passes.")
+
+
+class Register(Section):
+    """The model registry."""
+
+    name: Name = Field(description="Name of the registered model.")
+    alias: Name = Field(description="Alias that a model gets when its gates hold.")
+    fail_on_gate: bool = Field(description="Whether a gate that does not hold ends the stage with status 3.")
+    gates: tuple[Gate, ...] = Field(description="What must hold.")
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    datasets: dict[Name, Dataset] = Field(min_length=1, description="The archives by name.")
+    phantom: Phantom
+    inventory: Inventory
+    ingest: Ingest
+    quality: Quality
+    knowledge: Knowledge
+    pretrain: Pretrain
+    zero_shot: ZeroShot
+    finetune: Finetune
+    register_: Register = Field(alias="register")
+
+    @model_validator(mode="after")
+    def _names_known_datasets(self) -> "Params":
+        for key, names in (("pretrain.dataset", (self.pretrain.dataset,)), ("finetune.tasks", self.finetune.tasks)):
+            for name in names:
+                if name not in self.datasets:
+                    raise ValueError(f"{key}: {name!r} is not one of the datasets ({', '.join(self.datasets)})")
+        if self.datasets[self.pretrain.dataset].layout != "mimic_cxr":
+            raise ValueError(
+                f"pretrain.dataset: {self.pretrain.dataset!r} has no reports; the layout must be mimic_cxr"
+            )
+        if self.pretrain.model.width % self.pretrain.model.heads:
+            raise ValueError("pretrain.model.width must be a multiple of pretrain.model.heads")
+        return self
+
+
+def _allowed(model: type[BaseModel], path: tuple[Any, ...]) -> str:
+    """What may stand at a path of the schema, in words, or an empty string."""
+    node: Any = model.model_json_schema()
+    definitions = node.get("$defs", {})
+    for part in path:
+        node = definitions[node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+        if "properties" in node and part in node["properties"]:
+            node = node["properties"][part]
+        elif isinstance(part, int):
+            node = node.get("items") or (node.get("prefixItems") or [{}] * (part + 1))[part]
+        else:
+            node = node.get("additionalProperties") or {}
+    node = definitions[node["$ref"].rsplit("/", 1)[1]] if isinstance(node, dict) and "$ref" in node else node
+    if not isinstance(node, dict):
+        return ""
+    if "properties" in node:
+        return "keys " + ", ".join(node["properties"])
+    if "enum" in node:
+        return " or ".join(map(str, node["enum"]))
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below",
+             "multipleOf": "a multiple of", "pattern": "matching", "minLength": "length at least"}  # fmt: skip
+    limits = [f"{text} {node[key]}" for key, text in words.items() if key in node]
+    return " ".join([str(node.get("type", "")), ", ".join(limits)]).strip()
+
+
+def validate(content: Any, source: str = "params.yaml") -> Params:
+    """Check the content of a params.yaml.
+
+    Raises:
+        ValueError: a key is unknown or missing, or a value is not allowed; every fault in a line with its path.
+    """
+    try:
+        return Params.model_validate_json(json.dumps(content))
+    except TypeError as error:
+        raise ValueError(f"{source}: only numbers, texts, lists and mappings are allowed: {error}") from None
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            path = tuple(part for part in fault["loc"] if part != "[key]")
+            if fault["type"] == "extra_forbidden":
+                allowed, reason = _allowed(Params, path[:-1]), "unknown key"
+            else:
+                allowed, reason = _allowed(Params, path), fault["msg"].removeprefix("Value error, ")
+                if fault["type"] not in ("missing", "value_error"):
+                    reason = f"{fault['input']!r} is not allowed: {reason}"
+            where = ".".join(map(str, path))
+            lines.append(
+                f"{source}: {where + ': ' if where else ''}{reason}" + (f" (allowed: {allowed})" if allowed else "")
+            )
+        raise ValueError("\n".join(lines)) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        ValueError: it is missing, or not YAML.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check a params.yaml (see `validate`)."""
+    return validate(read_yaml(path), str(path))
+
+
+def overlay(base: Any, changes: Any) -> Any:
+    """A profile laid over params.yaml: mappings are merged key by key, everything else is replaced."""
+    if isinstance(base, dict) and isinstance(changes, dict):
+        return {**base, **{key: overlay(base.get(key), value) for key, value in changes.items()}}
+    return changes

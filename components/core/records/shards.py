@@ -1,0 +1,73 @@
+"""Images as memory-mapped shards: uint8 [n, S, S] in .npy files of at most 1 GiB."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+SHARD_BYTES = 1 << 30
+
+
+def shard_name(shard: int) -> str:
+    """The file name of a shard."""
+    return f"shard-{shard:05d}.npy"
+
+
+class ShardWriter:
+    """Writes images one after another and says where each went.
+
+    Example:
+        >>> with ShardWriter(folder, size=160, count=3000) as writer:
+        ...     shard, row = writer.add(image_HW)
+    """
+
+    def __init__(self, folder: Path, size: int, count: int, shard_bytes: int = SHARD_BYTES) -> None:
+        self.folder, self.size, self.count = folder, size, count
+        self.per_shard = max(1, shard_bytes // (size * size))
+        self.added = 0
+        self.current: np.memmap | None = None
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if self.current is not None:
+            self.current.flush()
+            self.current = None
+        assert kind is not None or self.added == self.count, f"{self.added} of {self.count} images were added"
+
+    def add(self, image_HW: npt.NDArray[np.uint8]) -> tuple[int, int]:
+        """Append an image of the declared size; returns its shard and row."""
+        assert image_HW.shape == (self.size, self.size) and image_HW.dtype == np.uint8
+        shard, row = divmod(self.added, self.per_shard)
+        if row == 0:
+            rows = min(self.per_shard, self.count - self.added)
+            self.current = np.lib.format.open_memmap(
+                self.folder / shard_name(shard), "w+", np.dtype(np.uint8), (rows, self.size, self.size)
+            )
+        assert self.current is not None
+        self.current[row] = image_HW
+        self.added += 1
+        return shard, row
+
+
+class ImageShards:
+    """Reads images of a folder of shards without loading the whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.shards: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, place: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """The image [S, S] at (shard, row): a view of the mapped file, read-only.
+
+        Raises:
+            ValueError: the shard's file is missing.
+        """
+        shard, row = place
+        if shard not in self.shards:
+            path = self.folder / shard_name(shard)
+            if not path.is_file():
+                raise ValueError(f"{path} does not exist: run ingest first")
+            self.shards[shard] = np.load(path, mmap_mode="r")
+        return self.shards[shard][row]

@@ -1,0 +1,228 @@
+"""The tables that flow between stages: their schemas, and reading and writing them as Parquet.
+
+Every file carries the name and the version of its schema; a reader refuses another one.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.records.whole import whole_file
+
+VERSION = "1"
+
+_box = pa.struct([("name", pa.string()), *((axis, pa.float64()) for axis in ("x", "y", "width", "height"))])
+_label = pa.struct([("name", pa.string()), ("value", pa.int8())])
+
+# One row an image of an archive, or a study without one (uri is then empty). It knows real names: never pushed.
+INVENTORY = pa.schema(
+    [
+        ("uri", pa.string()),  # relative to the archive's root
+        ("bytes", pa.int64()),  # -1 where the file is missing
+        ("version", pa.string()),  # sha256:…, etag:… or stat:…
+        ("image", pa.string()),  # names as in the archive
+        ("study", pa.string()),
+        ("patient", pa.string()),
+        ("image_id", pa.string()),  # pseudonyms of the three
+        ("study_id", pa.string()),
+        ("patient_id", pa.string()),
+        ("report_uri", pa.string()),  # null where the layout or the study has none
+        ("report_version", pa.string()),
+        ("split", pa.string()),  # train, validate or test
+        ("view", pa.string()),  # as the archive's tables name it, else null
+        ("sex", pa.string()),  # F, M or null, where the archive's tables have it
+        ("age", pa.int16()),  # years, or null
+        ("labels", pa.list_(_label)),  # the layout's own labels: 1 present, 0 absent; -1 not labelled
+        ("boxes", pa.list_(_box)),  # in source pixels
+        ("problem", pa.string()),  # a reason code (REASONS) that the listing already knows, else null
+    ]
+)
+
+# One row an accepted image.
+MANIFEST = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("study_id", pa.string()),
+        ("patient_id", pa.string()),
+        ("split", pa.string()),
+        ("view", pa.string()),  # PA, AP, LATERAL, … or UNKNOWN
+        ("sex", pa.string()),  # F, M or null
+        ("age_band", pa.string()),  # 0-17, 18-39, 40-59, 60-79, 80+ or null
+        ("scanner", pa.string()),  # manufacturer and model
+        ("shard", pa.int32()),
+        ("row", pa.int32()),
+        ("source_sha256", pa.string()),
+        ("rows", pa.int32()),  # source height in pixels
+        ("columns", pa.int32()),
+        ("pixel_spacing_mm", pa.float64()),  # of the source, null where unknown
+        ("transfer_syntax", pa.string()),
+        ("photometric_interpretation", pa.string()),
+        ("affine", pa.list_(pa.float64(), 6)),  # 2x3, row-major: shard (x, y) = A · (x, y, 1) of the source
+    ]
+)
+
+# One row a label, box or mask of an image, in shard pixels.
+ANNOTATIONS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("kind", pa.string()),  # label, box or mask
+        ("name", pa.string()),  # the dataset's own class name
+        ("value", pa.int8()),  # labels: 1, 0 or -1; boxes and masks: 1
+        ("x", pa.float64()),
+        ("y", pa.float64()),
+        ("width", pa.float64()),
+        ("height", pa.float64()),
+        ("mask_png", pa.binary()),
+    ]
+)
+
+# One row a refused object or study; the inventory maps the id back to the file.
+REJECTED = pa.schema([("id", pa.string()), ("kind", pa.string()), ("reason", pa.string()), ("message", pa.string())])
+
+# The closed list of reasons for which an object or a study is refused.
+REASONS = {
+    "file_missing": "the archive's tables name a file that is not there",
+    "image_missing": "the study has a report but no image",
+    "report_missing": "the study has images but no report",
+    "report_empty": "the report holds no text",
+    "not_dicom": "the file is not a DICOM object",
+    "truncated": "the pixel data end early",
+    "decode_failed": "the pixel data cannot be decoded",
+    "no_pixels": "the object has no pixel data",
+    "unsupported": "colour, multi-frame or another kind of object that is not a single radiograph",
+    "constant": "all pixels have the same value",
+    "changed": "the file changed after it was listed",
+}
+
+# One row a mention of a finding in a report; never the text itself.
+FINDINGS = pa.schema(
+    [
+        ("study_id", pa.string()),
+        ("section", pa.string()),  # findings, impression or text
+        ("sentence", pa.int32()),
+        ("start", pa.int32()),  # offsets of the mention in the report, in characters
+        ("end", pa.int32()),
+        ("pathology", pa.string()),
+        ("anatomy", pa.string()),
+        ("presence", pa.string()),  # present, absent or uncertain
+        ("cue", pa.string()),  # the words that decided the presence, empty where none did
+    ]
+)
+
+# One row a prediction.
+PREDICTIONS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("patient_id", pa.string()),
+        ("split", pa.string()),
+        ("view", pa.string()),
+        ("sex", pa.string()),
+        ("age_band", pa.string()),
+        ("scanner", pa.string()),
+        ("name", pa.string()),  # the class
+        ("truth_kind", pa.string()),  # drawn, report or label
+        ("truth", pa.int8()),  # 1, 0, or -1 unknown
+        ("severity", pa.float64()),  # drawn truth only: 0 to 1, null elsewhere
+        ("score", pa.float64()),
+    ]
+)
+
+# What the phantom drew, outside the archive: one row a finding of an image, in source pixels. `source_sha256` is the
+# digest of the DICOM file, by which evaluation finds the image.
+DRAWN = pa.schema(
+    [
+        ("source_sha256", pa.string()),
+        ("image", pa.string()),
+        ("study", pa.string()),
+        ("patient", pa.string()),
+        ("pathology", pa.string()),
+        ("anatomy", pa.string()),
+        ("severity", pa.float64()),  # 0 to 1
+        ("grade", pa.string()),  # subtle, mild, moderate or severe
+        ("x", pa.float64()),
+        ("y", pa.float64()),
+        ("width", pa.float64()),
+        ("height", pa.float64()),
+        ("mask_png", pa.binary()),
+    ]
+)
+
+# Every image that the phantom drew, with or without findings.
+DRAWN_IMAGES = pa.schema(
+    [
+        ("source_sha256", pa.string()),
+        ("image", pa.string()),
+        ("study", pa.string()),
+        ("patient", pa.string()),
+        ("view", pa.string()),
+        ("rows", pa.int32()),
+        ("columns", pa.int32()),
+    ]
+)
+
+# What a phantom's report asserts, by the archive's own study name.
+ASSERTED = pa.schema(
+    [("study", pa.string()), ("pathology", pa.string()), ("anatomy", pa.string()), ("presence", pa.string())]
+)
+
+SCHEMAS = {
+    "inventory": INVENTORY,
+    "manifest": MANIFEST,
+    "annotations": ANNOTATIONS,
+    "rejected": REJECTED,
+    "findings": FINDINGS,
+    "predictions": PREDICTIONS,
+    "drawn": DRAWN,
+    "drawn_images": DRAWN_IMAGES,
+    "asserted": ASSERTED,
+}
+
+
+def write_table(path: Path, rows: pd.DataFrame | list[dict], schema: str, extra: dict[str, str] | None = None) -> None:
+    """Write a table whole, checked against its schema; `extra` goes into the file's metadata.
+
+    Equal rows give equal bytes. Raises a pyarrow error where a column is missing or has another type.
+    """
+    declared = SCHEMAS[schema].with_metadata({"schema": schema, "schema_version": VERSION, **(extra or {})})
+    if isinstance(rows, pd.DataFrame):
+        table = pa.Table.from_pandas(rows, schema=declared, preserve_index=False, safe=True)
+        table = table.replace_schema_metadata(declared.metadata)
+    else:
+        assert all(set(row) == set(declared.names) for row in rows), f"rows of {path} do not fit the schema {schema}"
+        table = pa.Table.from_pylist(rows, schema=declared)
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_arrow(path: Path, schema: str) -> pa.Table:
+    """Read a table and check that it is the one expected.
+
+    Raises:
+        ValueError: the file is missing, is not Parquet, or holds another schema or version.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: run the stage that makes it first")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a Parquet table: {error}") from None
+    metadata = table.schema.metadata or {}
+    found = (metadata.get(b"schema", b"").decode(), metadata.get(b"schema_version", b"").decode())
+    if found != (schema, VERSION):
+        raise ValueError(
+            f"{path} holds schema {found[0]!r} version {found[1]!r}, expected {schema!r} version {VERSION!r}"
+        )
+    return table
+
+
+def read_table(path: Path, schema: str) -> pd.DataFrame:
+    """Read a table as a pandas frame (see `read_arrow`)."""
+    return read_arrow(path, schema).to_pandas()
+
+
+def read_metadata(path: Path, schema: str) -> dict[str, str]:
+    """The metadata that was written beside the rows."""
+    metadata = read_arrow(path, schema).schema.metadata or {}
+    return {key.decode(): value.decode() for key, value in metadata.items()}
