@@ -17,6 +17,7 @@ setup: $(VENV)/.complete ## Make the environment in .venv and the pseudonym key,
 
 # torch stands in a line of its own: which build it is (CPU, CUDA) is a matter of the machine's pip settings.
 $(VENV)/.complete: $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
