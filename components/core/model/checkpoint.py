@@ -1,0 +1,92 @@
+"""A trained model as a folder: weights, configuration, vocabulary. Equal models give equal bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from components.core.model.config import Config
+from components.core.model.medslip import MedSLIP
+from components.core.records.whole import read_json, write_json
+from components.core.vocabulary import ANATOMIES, PATHOLOGIES
+
+WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
+VERSION = 1
+
+
+def _vocabulary() -> dict[str, Any]:
+    return {"anatomies": list(ANATOMIES), "pathologies": list(PATHOLOGIES)}
+
+
+def save(model: MedSLIP, folder: Path) -> None:
+    """Write the model into an existing folder (see `components.core.records.whole.whole_folder`)."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    write_json(folder / CONFIG, {"version": VERSION, **model.config.model_dump(mode="json")})
+    write_json(folder / VOCABULARY, _vocabulary())
+
+
+def load(folder: Path) -> MedSLIP:
+    """Read a model that `save` wrote, on the CPU and in evaluation mode.
+
+    Raises:
+        ValueError: a file is missing or corrupt, or was written with another vocabulary, other sizes or another
+            version.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} does not exist: run pretrain first")
+    if read_json(folder / VOCABULARY) != _vocabulary():
+        raise ValueError(f"{folder / VOCABULARY} is not this code's vocabulary: run pretrain again")
+    config = _read_config(folder / CONFIG)
+    weights = _read_weights(folder / WEIGHTS)
+    books = {name: weights.get(name, torch.empty(0, 0)) for name in ("book_p_PT", "book_a_AT")}
+    for (name, book), terms in zip(books.items(), (PATHOLOGIES, ANATOMIES), strict=True):
+        if book.shape != (len(terms), config.text_width):
+            raise ValueError(
+                f"{folder / WEIGHTS}: {name} has shape {tuple(book.shape)}, expected {(len(terms), config.text_width)}"
+            )
+    model = MedSLIP(config, books["book_p_PT"], books["book_a_AT"])
+    _fill(model, weights, folder / WEIGHTS)
+    return model.eval()
+
+
+def _read_config(path: Path) -> Config:
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("version", None) != VERSION:
+        raise ValueError(f"{path} was written by another version of the model: version {VERSION} is expected")
+    try:
+        return Config.model_validate(content, strict=False)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: run pretrain first")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is corrupt or cut short: {error}") from None
+
+
+def _fill(model: MedSLIP, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Load the weights, every one of them into its place."""
+    expected = model.state_dict()
+    for fault, names in (
+        ("lacks", expected.keys() - weights.keys()),
+        ("has unknown", weights.keys() - expected.keys()),
+    ):
+        if names:
+            raise ValueError(
+                f"{path} {fault} {len(names)} tensors, the first is {min(names)}: config.json does not fit"
+            )
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise ValueError(
+                f"{path}: {name} has shape {tuple(tensor.shape)}, config.json says {tuple(expected[name].shape)}"
+            )
+    model.load_state_dict(weights)

@@ -1,0 +1,59 @@
+"""Disentanglement: the trunk's patches, divided into what is seen (pathology) and where (anatomy)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Stream(nn.Module):
+    """The two linear maps of one stream: L2(ReLU(L1(x)))."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(channels, channels)
+        self.second = nn.Linear(channels, width)
+
+    def forward(self, patches_BNC: Tensor) -> Tensor:
+        """Patches [B, N, D] of the stream."""
+        return self.second(functional.relu(self.first(patches_BNC)))
+
+
+class Streams(nn.Module):
+    """One mask per patch and channel divides the trunk's output between the two streams (paper, section 3.2).
+
+    Args:
+        channels: C of the trunk.
+        width: D of the model.
+        bounded_mask: whether the mask passes a sigmoid; the published form leaves it unbounded.
+    """
+
+    def __init__(self, channels: int, width: int, bounded_mask: bool) -> None:
+        super().__init__()
+        self.bounded_mask = bounded_mask
+        self.mask = nn.Linear(channels, channels)
+        self.pathology = Stream(channels, width)
+        self.anatomy = Stream(channels, width)
+
+    def forward(self, patches_BNC: Tensor) -> tuple[Tensor, Tensor]:
+        """Patches of the pathology stream and of the anatomy stream, each [B, N, D]."""
+        mask_BNC = self.mask(patches_BNC)
+        if self.bounded_mask:
+            mask_BNC = torch.sigmoid(mask_BNC)
+        return self.pathology(mask_BNC * patches_BNC), self.anatomy((1 - mask_BNC) * patches_BNC)
+
+
+def positional_encoding(height: int, width: int, channels: int) -> Tensor:
+    """Sines and cosines of a patch's row (first half of the channels) and column (second half), [H * W, D].
+
+    Positions are relative to the image's sides, so that a model can be used at another resolution. Wave lengths go from
+    one patch of a 16 x 16 grid, doubled, to twice the image's side.
+    """
+    assert channels % 4 == 0
+    frequencies = torch.logspace(0, math.log10(16), channels // 4) * math.pi
+    rows = ((torch.arange(height) + 0.5) / height)[:, None] * frequencies
+    columns = ((torch.arange(width) + 0.5) / width)[:, None] * frequencies
+    rows_HWD = torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(-1, width, -1)
+    columns_HWD = torch.cat([columns.sin(), columns.cos()], 1)[None].expand(height, -1, -1)
+    return torch.cat([rows_HWD, columns_HWD], 2).flatten(0, 1)
