@@ -84,6 +84,9 @@ REJECTED = pa.schema([("id", pa.string()), ("kind", pa.string()), ("reason", pa.
 # The closed list of reasons for which an object or a study is refused.
 REASONS = {
     "file_missing": "the archive's tables name a file that is not there",
+    "outside": "the archive names a file outside its root",
+    "unplaced": "no table lists the file, and its place does not say whose it is",
+    "unreadable": "the file cannot be read",
     "image_missing": "the study has a report but no image",
     "report_missing": "the study has images but no report",
     "report_empty": "the report holds no text",

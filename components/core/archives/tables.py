@@ -1,0 +1,45 @@
+"""The tables that come with an archive: CSV, plain or gzipped, by whatever program they were saved."""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+
+from components.core.archives.source import LocalSource
+
+
+def find_table(source: LocalSource, name: str) -> str | None:
+    """The uri of a table at the root, gzipped or not, or None."""
+    return next((uri for uri in (f"{name}.csv.gz", f"{name}.csv") if source.exists(uri)), None)
+
+
+def read_rows(source: LocalSource, name: str, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """The rows of the table `<name>.csv.gz` or `<name>.csv`, one at a time, only the named columns, stripped.
+
+    Raises:
+        ValueError: the table is missing, is damaged, is not UTF-8, or lacks a column; a row lacks a field.
+    """
+    uri = find_table(source, name)
+    if uri is None:
+        raise ValueError(f"the archive at {source.root} has no table {name}.csv.gz or {name}.csv")
+    place = f"{source.root}/{uri}"
+    try:
+        with source.open(uri) as file:
+            plain = gzip.GzipFile(fileobj=file) if uri.endswith(".gz") else file
+            lines = csv.reader(io.TextIOWrapper(plain, encoding="utf-8-sig", newline=""))
+            header = [field.strip() for field in next(lines, [])]
+            missing = [column for column in columns if column not in header]
+            if missing:
+                raise ValueError(f"{place} has no column {missing[0]!r}: it needs {', '.join(columns)}")
+            wanted = [(column, header.index(column)) for column in columns]
+            for fields in lines:
+                if not any(fields):
+                    continue
+                if len(fields) < len(header):
+                    raise ValueError(f"{place}, line {lines.line_num}: {len(fields)} fields, expected {len(header)}")
+                yield {column: fields[index].strip() for column, index in wanted}
+    except UnicodeDecodeError:
+        raise ValueError(f"{place} is not UTF-8 text") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error, csv.Error) as error:
+        raise ValueError(f"{place} is damaged: {error}") from None
