@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from components.core.archives import Archive, Entry, OutsideArchive
+from components.core.archives import Archive, Entry, OutsideArchive, VersionKind
 from components.core.params import Inventory
 from components.core.pseudonyms import Pseudonyms
 
@@ -16,7 +16,7 @@ ABSENT: Stamp = (-1, None)
 class Stamps:
     """Sizes and versions of an archive's files, read by several threads: hashing leaves Python's lock."""
 
-    def __init__(self, archive: Archive, kind: str, workers: int) -> None:
+    def __init__(self, archive: Archive, kind: VersionKind, workers: int) -> None:
         self.archive, self.kind, self.workers = archive, kind, workers
 
     def __call__(self, uris: Sequence[str]) -> list[Stamp]:

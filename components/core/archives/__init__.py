@@ -10,11 +10,11 @@ Example:
 from components.core.archives.base import Archive, Box, Entry, Label, OutsideArchive
 from components.core.archives.mimic_cxr import MimicCxr
 from components.core.archives.rsna_pneumonia import RsnaPneumonia
-from components.core.archives.source import LocalSource
+from components.core.archives.source import LocalSource, VersionKind
 
 LAYOUTS: dict[str, type[Archive]] = {"mimic_cxr": MimicCxr, "rsna_pneumonia": RsnaPneumonia}
 
-__all__ = ["LAYOUTS", "Archive", "Box", "Entry", "Label", "OutsideArchive", "open_archive"]
+__all__ = ["LAYOUTS", "Archive", "Box", "Entry", "Label", "OutsideArchive", "VersionKind", "open_archive"]
 
 
 def open_archive(layout: str, root: str) -> Archive:

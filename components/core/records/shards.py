@@ -1,5 +1,6 @@
 """Images as memory-mapped shards: uint8 [n, S, S] in .npy files of at most 1 GiB."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,12 @@ def shard_name(shard: int) -> str:
 
 class ShardWriter:
     """Writes images one after another and says where each went.
+
+    Args:
+        folder: where the shards go.
+        size: side S of the images in pixels.
+        count: the most images that may come; fewer make the last shard shorter.
+        shard_bytes: the most bytes of pixels in a shard.
 
     Example:
         >>> with ShardWriter(folder, size=160, count=3000) as writer:
@@ -32,13 +39,24 @@ class ShardWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if self.current is not None:
+            filled = (self.added - 1) % self.per_shard + 1
+            if kind is None and filled < len(self.current):
+                self._shorten(self.current[:filled])
             self.current.flush()
             self.current = None
-        assert kind is not None or self.added == self.count, f"{self.added} of {self.count} images were added"
+
+    def _shorten(self, images_NHW: npt.NDArray[np.uint8]) -> None:
+        path = self.folder / shard_name((self.added - 1) // self.per_shard)
+        shorter = path.with_name(f".{path.name}")
+        with shorter.open("wb") as file:
+            np.save(file, images_NHW)
+        os.replace(shorter, path)
 
     def add(self, image_HW: npt.NDArray[np.uint8]) -> tuple[int, int]:
         """Append an image of the declared size; returns its shard and row."""
-        assert image_HW.shape == (self.size, self.size) and image_HW.dtype == np.uint8
+        assert image_HW.shape == (self.size, self.size)
+        assert image_HW.dtype == np.uint8
+        assert self.added < self.count, f"more than {self.count} images were added"
         shard, row = divmod(self.added, self.per_shard)
         if row == 0:
             rows = min(self.per_shard, self.count - self.added)
@@ -65,9 +83,17 @@ class ImageShards:
             ValueError: the shard's file is missing.
         """
         shard, row = place
+        return self.open(shard)[row]
+
+    def open(self, shard: int) -> npt.NDArray[np.uint8]:
+        """A whole shard [n, S, S], mapped, read-only.
+
+        Raises:
+            ValueError: its file is missing.
+        """
         if shard not in self.shards:
             path = self.folder / shard_name(shard)
             if not path.is_file():
                 raise ValueError(f"{path} does not exist: run ingest first")
             self.shards[shard] = np.load(path, mmap_mode="r")
-        return self.shards[shard][row]
+        return self.shards[shard]
