@@ -72,10 +72,15 @@ def figures(cases: Cases, names: Sequence[str], estimate_of: Callable[[str], Est
     }
 
 
+def auroc_figures(cases: Cases, names: Sequence[str], bootstrap: PatientBootstrap) -> dict[str, Any]:
+    """AUROC of the named classes."""
+    return figures(cases, names, lambda name: auroc_estimate(*cases.column(name), bootstrap))
+
+
 def ranking_figures(cases: Cases, names: Sequence[str], bootstrap: PatientBootstrap) -> dict[str, Any]:
-    """AUROC and average precision of the named classes."""
+    """The figures of the named classes that need no threshold: AUROC, average precision, calibration error."""
     return {
-        "auroc": figures(cases, names, lambda name: auroc_estimate(*cases.column(name), bootstrap)),
+        "auroc": auroc_figures(cases, names, bootstrap),
         "average_precision": figures(
             cases, names, lambda name: average_precision_estimate(*cases.column(name), bootstrap)
         ),

@@ -100,6 +100,9 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 
 def mean_estimate(values_N: npt.NDArray[np.floating], bootstrap: PatientBootstrap) -> Estimate:
-    """The mean over images, with its resamples."""
-    sums_RK = bootstrap.sums(np.stack([np.asarray(values_N, np.float64), np.ones(len(values_N))], axis=1))
-    return Estimate(float(np.mean(values_N)), ratio(sums_RK[:, 0], sums_RK[:, 1]))
+    """The mean over images, with its resamples; nan is left out."""
+    known_N = np.isfinite(values_N)
+    columns_NK = np.stack([np.where(known_N, values_N, 0.0), known_N], axis=1).astype(np.float64)
+    sums_RK = np.concatenate([columns_NK.sum(0, keepdims=True), bootstrap.sums(columns_NK)])
+    means_R = ratio(sums_RK[:, 0], sums_RK[:, 1])
+    return Estimate(float(means_R[0]), means_R[1:])

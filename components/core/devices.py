@@ -1,0 +1,21 @@
+"""Where tensors are computed: the environment says so, since it does not belong to what is computed."""
+
+import os
+
+import torch
+
+DEVICE_VARIABLE = "MEDSLIP_DEVICE"
+
+
+def device() -> torch.device:
+    """The device that MEDSLIP_DEVICE names: auto (the default) is a GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: the variable names something else, or a GPU where there is none.
+    """
+    name = os.environ.get(DEVICE_VARIABLE) or "auto"
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"{DEVICE_VARIABLE} is {name!r}: auto, cpu or cuda is allowed")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"{DEVICE_VARIABLE} is cuda, but there is no GPU: auto or cpu is allowed here")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

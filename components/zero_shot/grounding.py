@@ -1,0 +1,116 @@
+"""Figures of places: does the attention of a finding's query point to where the finding is?
+
+Axes: N places (a finding in an image), T thresholds, S side in pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from components.core.metrics.estimate import Estimate, PatientBootstrap, mean_estimate, rounded
+from components.core.metrics.grounding import normalised, overlap, peak, points_into
+from components.zero_shot.places import Place
+from components.zero_shot.predict import Answers, ClassAnswers
+
+THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+MapOf = Callable[[Place], npt.NDArray[np.float32]]
+
+
+def map_reader(answers: Answers, classes: ClassAnswers, size: int) -> MapOf:
+    """A function that gives the map of a place's finding in its image, [S, S], from 0 to 1 within the image."""
+    row_of = {name: row for row, name in enumerate(answers.image_ids)}
+    column_of = {name: column for column, name in enumerate(classes.names)}
+
+    def map_of(place: Place) -> npt.NDArray[np.float32]:
+        row = row_of[place.image_id]
+        map_hw = answers.maps_NQhw[row, classes.speaker_NC[row, column_of[place.name]]]
+        return normalised(cv2.resize(map_hw, (size, size), interpolation=cv2.INTER_LINEAR))
+
+    return map_of
+
+
+def mean_positions(train: Sequence[Place]) -> dict[str, tuple[float, float]]:
+    """The mean position (x, y) of each finding over the images of the training split, in shard pixels."""
+    centres: dict[str, list[tuple[float, float]]] = {}
+    for place in train:
+        centres.setdefault(place.name, []).append(place.centre)
+    means = {name: np.mean(points, axis=0) for name, points in sorted(centres.items())}
+    return {name: (float(x), float(y)) for name, (x, y) in means.items()}
+
+
+def overlaps(places: Sequence[Place], map_of: MapOf, thresholds_T: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Intersection over union and Dice of every place at every threshold, [N, 2, T]."""
+    rows = [overlap(map_of(place)[None] >= thresholds_T[:, None, None], place.mask_SS) for place in places]
+    return np.array(rows, np.float64).reshape(len(places), 2, len(thresholds_T))
+
+
+def best_threshold(validation: Sequence[Place], map_of: MapOf) -> float | None:
+    """The threshold with the largest mean Dice on validation places; None where there are none."""
+    if not validation:
+        return None
+    dice_T = overlaps(validation, map_of, THRESHOLDS)[:, 1].mean(0)
+    return float(THRESHOLDS[int(dice_T.argmax())])
+
+
+def _pointing(
+    test: Sequence[Place], train: Sequence[Place], map_of: MapOf, bootstrap: PatientBootstrap
+) -> dict[str, Any]:
+    """The pointing game, and the same game played with the mean position of each finding.
+
+    A finding that no training image shows has no mean position and stays out of the comparison.
+    """
+    hit_N = np.array([points_into(peak(map_of(place)), place.mask_SS) for place in test], np.float64)
+    means = mean_positions(train)
+    mean_N = np.array(
+        [points_into(means[place.name], place.mask_SS) if place.name in means else np.nan for place in test]
+    )
+    name_N = np.array([place.name for place in test])
+    per_class = {
+        name: {
+            "value": rounded(hit_N[name_N == name].mean()),
+            "baseline": rounded(mean_N[name_N == name].mean()),
+            "n": int((name_N == name).sum()),
+        }
+        for name in sorted(set(name_N.tolist()))
+    }
+    return {
+        **mean_estimate(hit_N, bootstrap).figure(),
+        "n": len(test),
+        "tolerance_pixels": 0,
+        "baseline_mean_position": mean_estimate(mean_N, bootstrap).figure(),
+        "difference": {**mean_estimate(hit_N - mean_N, bootstrap).figure(), "n": int(np.isfinite(mean_N).sum())},
+        "per_class": per_class,
+    }
+
+
+def _chosen(values_N: npt.NDArray[np.float64], threshold: float, n: int, bootstrap: PatientBootstrap) -> dict[str, Any]:
+    estimate: Estimate = mean_estimate(values_N, bootstrap)
+    return {**estimate.figure(), "n": n, "threshold": threshold, "source": "largest mean Dice on validation patients"}
+
+
+def grounding_figures(
+    places: dict[str, list[Place]], map_of: MapOf, patient_of: dict[str, str], samples: int, seed: int
+) -> dict[str, Any]:
+    """Pointing game, IoU and Dice on test places, with 95 % intervals over patients.
+
+    Args:
+        places: the places of each split; their masks are not empty.
+        map_of: gives the map of a place (see `map_reader`).
+        patient_of: the patient of each image.
+        samples: bootstrap samples.
+        seed: seed of the bootstrap.
+    """
+    test = places["test"]
+    if not test:
+        return {}
+    bootstrap = PatientBootstrap([patient_of[place.image_id] for place in test], samples, seed)
+    result = {"pointing_game": _pointing(test, places["train"], map_of, bootstrap)}
+    threshold = best_threshold(places["validate"], map_of)
+    if threshold is not None:
+        values_N2 = overlaps(test, map_of, np.array([threshold]))[:, :, 0]
+        for name, values_N in zip(("iou", "dice"), values_N2.T, strict=True):
+            result[name] = _chosen(values_N, threshold, len(test), bootstrap)
+    return result

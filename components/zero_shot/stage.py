@@ -1,0 +1,252 @@
+"""The stage: read, ask the model, judge, write."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from components.core import paths
+from components.core.devices import device
+from components.core.model import load
+from components.core.params import Params
+from components.core.records.labels import StudyLabels
+from components.core.records.shards import ImageShards
+from components.core.records.tables import read_table, write_table
+from components.core.records.views import FRONTAL
+from components.core.records.whole import read_json, whole_folder
+from components.core.vocabulary import PATHOLOGIES, VISIBLE, class_map
+from components.zero_shot.classification import Judged, by_severity, figures_of
+from components.zero_shot.grounding import MapOf, grounding_figures, map_reader
+from components.zero_shot.places import Place, annotated_places, drawn_places
+from components.zero_shot.plots import draw_overlays, draw_reliability, draw_roc
+from components.zero_shot.predict import Answers, ask, batches, by_class
+from components.zero_shot.truth import Drawn, Truth, drawn_truth, label_truth, read_drawn, report_truth
+
+SPLITS = ("train", "validate", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of the frontal images of a dataset.
+
+    Attributes:
+        images: the manifest's rows of frontal images, every split.
+        asked: the rows of validation and test images: the only ones that the model sees here.
+        annotations: labels, boxes and masks of the dataset itself.
+        drawn: what the phantom drew; None where the archive is no phantom.
+        labels: what the reports say; None where the dataset has none.
+        classes: the dataset's own classes and the served pathologies of each; empty where it has none.
+        served: the pathologies that the model was trained for.
+        size: side of the shards' images in pixels.
+    """
+
+    images: pd.DataFrame
+    asked: pd.DataFrame
+    annotations: pd.DataFrame
+    drawn: Drawn | None
+    labels: StudyLabels | None
+    classes: dict[str, tuple[str, ...]]
+    served: tuple[str, ...]
+    size: int
+
+
+def trained_pathologies(pretrained: Path) -> tuple[str, ...]:
+    """The pathologies that training reports both assert and deny: no other was learned, and no other is served.
+
+    Raises:
+        ValueError: the model's figures are missing.
+    """
+    terms = read_json(pretrained / "metrics.json")["terms"]
+    return tuple(name for name in PATHOLOGIES if terms[name]["present"] and terms[name]["absent"])
+
+
+def read_dataset(params: Params, name: str, shards: ImageShards) -> Dataset:
+    """Read the tables of a dataset.
+
+    Raises:
+        ValueError: a table is missing, or no frontal image is in the test split.
+    """
+    folder = paths.IMAGES / name
+    manifest = read_table(folder / "manifest.parquet", "manifest")
+    images = manifest[manifest["view"].isin(FRONTAL)].reset_index(drop=True)
+    asked = images[images["split"].isin(["validate", "test"])].reset_index(drop=True)
+    if not (asked["split"] == "test").any():
+        raise ValueError(f"{name} has no frontal image in its test split: there is nothing to evaluate")
+    annotations = read_table(folder / "annotations.parquet", "annotations")
+    served = trained_pathologies(paths.PRETRAINED)
+    has_reports = name == params.pretrain.dataset
+    own = class_map(params.datasets[name].layout) if (annotations["kind"] == "label").any() else {}
+    classes = {key: tuple(term for term in terms if term in served) for key, terms in own.items()}
+    return Dataset(
+        images=images,
+        asked=asked,
+        annotations=annotations,
+        drawn=read_drawn(paths.PHANTOM_TRUTH, images),
+        labels=StudyLabels.read(paths.FINDINGS / "labels.npz") if has_reports else None,
+        classes={key: terms for key, terms in classes.items() if terms},
+        served=served,
+        size=len(shards[int(asked["shard"].iloc[0]), int(asked["row"].iloc[0])]),
+    )
+
+
+def judged_truths(dataset: Dataset, answers: Answers, min_severity: float) -> Iterator[Judged]:
+    """Every kind of truth that the dataset has, the headline first: drawn, then labels, then reports."""
+    image_ids = dataset.asked["image_id"].tolist()
+    visible: dict[str, tuple[str, ...]] = {name: (name,) for name in VISIBLE if name in dataset.served}
+
+    def judge(truth: Truth, classes: dict[str, tuple[str, ...]]) -> Judged:
+        return Judged(dataset.asked, truth, by_class(answers, classes))
+
+    if dataset.drawn is not None:
+        yield judge(drawn_truth(dataset.drawn, image_ids, tuple(visible), min_severity), visible)
+    if dataset.classes:
+        truth = label_truth(dataset.annotations, image_ids, tuple(dataset.classes))
+        yield judge(truth, dataset.classes)
+    if dataset.labels is not None:
+        yield judge(report_truth(dataset.labels, dataset.asked["study_id"].tolist(), tuple(visible)), visible)
+
+
+def places_of(dataset: Dataset, judged: Judged, names: tuple[str, ...], min_severity: float) -> list[Place]:
+    """The places of one kind of truth: the dataset's own boxes and masks for labels, what was drawn for drawn truth."""
+    if judged.truth.kind == "label":
+        return annotated_places(dataset.annotations, names, dataset.size)
+    if judged.truth.kind == "drawn" and dataset.drawn is not None:
+        return drawn_places(dataset.drawn, names, min_severity, dataset.size)
+    return []
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """The places of a dataset by split, and the maps to hold against them.
+
+    Attributes:
+        judged: the kind of truth whose places they are.
+        places: places with at least one pixel, by split.
+        outside: how many places lie outside their image.
+        map_of: gives the map of a place.
+    """
+
+    judged: Judged
+    places: dict[str, list[Place]]
+    outside: int
+    map_of: MapOf
+
+
+def grounding_of(dataset: Dataset, answers: Answers, truths: list[Judged], params: Params) -> Grounding | None:
+    """The places that grounding is judged by: the dataset's own where it has some, else those that were drawn."""
+    split_of = dict(zip(dataset.images["image_id"], dataset.images["split"], strict=True))
+    for judged in sorted(truths, key=lambda judged: judged.truth.kind != "label"):
+        names = judged.declared(params.zero_shot)
+        places = [
+            place
+            for place in places_of(dataset, judged, names, params.zero_shot.min_severity)
+            if place.image_id in split_of
+        ]
+        if places:
+            inside = [place for place in places if place.mask_SS.any()]
+            by_split = {split: [place for place in inside if split_of[place.image_id] == split] for split in SPLITS}
+            map_of = map_reader(answers, judged.answers, dataset.size)
+            return Grounding(judged, by_split, len(places) - len(inside), map_of)
+    return None
+
+
+def predictions_of(judged: Judged) -> pd.DataFrame:
+    """One row for each image and class, as the schema of predictions wants it."""
+    images, names = judged.images, judged.truth.names
+    columns = ["image_id", "patient_id", "split", "view", "sex", "age_band", "scanner"]
+    rows = images[columns].loc[images.index.repeat(len(names))].reset_index(drop=True)
+    return rows.assign(
+        name=list(names) * len(images),
+        truth_kind=judged.truth.kind,
+        truth=judged.truth.truth_NC.ravel(),
+        severity=judged.truth.severity_NC.ravel(),
+        score=judged.answers.score_NC.ravel(),
+    )
+
+
+def counts_of(dataset: Dataset) -> dict[str, Any]:
+    """How many images and patients the figures rest on."""
+    return {
+        str(split): {"images": len(rows), "patients": int(rows["patient_id"].nunique())}
+        for split, rows in dataset.images.groupby("split", sort=True)
+    }
+
+
+def all_figures(dataset: Dataset, truths: list[Judged], grounding: Grounding | None, params: Params) -> dict[str, Any]:
+    """The content of the metrics file: the headline's figures, then the other truths under their names."""
+    section = params.zero_shot
+    result = figures_of(truths[0], section)
+    result["images"] = counts_of(dataset)
+    result["served"] = list(dataset.served)
+    for judged in truths[1:]:
+        result[f"{judged.truth.kind}_truth"] = figures_of(judged, section)
+    for judged in truths:
+        if judged.truth.kind == "drawn":
+            result["min_severity"] = section.min_severity
+            result["by_severity"] = by_severity(judged, section)
+    if grounding is not None:
+        patient_of = dict(zip(dataset.images["image_id"], dataset.images["patient_id"], strict=True))
+        result["grounding_truth"] = grounding.judged.truth.kind
+        result["places_outside_image"] = grounding.outside
+        result |= grounding_figures(grounding.places, grounding.map_of, patient_of, section.bootstrap, section.seed)
+    return result
+
+
+def draw(
+    folder: Path,
+    dataset: Dataset,
+    shards: ImageShards,
+    truths: list[Judged],
+    grounding: Grounding | None,
+    params: Params,
+) -> None:
+    """The pictures of the stage."""
+    names = truths[0].declared(params.zero_shot)
+    draw_roc(truths[0].cases("test").selected(names), folder / "roc.png")
+    draw_reliability(truths[0].cases("test").selected(names), folder / "reliability.png")
+    if grounding is not None and params.zero_shot.overlays:
+        row_of = {name: row for row, name in enumerate(dataset.asked["image_id"])}
+        image_places = dataset.asked[["shard", "row"]].to_numpy().tolist()
+        answers = grounding.judged.answers
+
+        def image_of(place: Place) -> Any:
+            shard, row = image_places[row_of[place.image_id]]
+            return shards[shard, row]
+
+        def score_of(place: Place) -> float:
+            return float(answers.score_NC[row_of[place.image_id], answers.names.index(place.name)])
+
+        draw_overlays(
+            grounding.places["test"], image_of, grounding.map_of, score_of, params.zero_shot.overlays,
+            folder / "overlay.png",
+        )  # fmt: skip
+
+
+def run(params: Params, name: str) -> dict[str, Any]:
+    """Evaluate the pretrained model on a dataset; returns its figures.
+
+    Raises:
+        ValueError: the dataset is not one of params.yaml's, an input is missing, or nothing says what is true.
+    """
+    if name not in params.datasets:
+        raise ValueError(f"{name!r} is not one of the datasets ({', '.join(params.datasets)})")
+    torch.set_num_threads(params.zero_shot.threads)
+    shards = ImageShards(paths.IMAGES / name)
+    dataset = read_dataset(params, name, shards)
+    model = load(paths.PRETRAINED)
+    images = batches(dataset.asked, shards, model.config.image_size, params.zero_shot.batch)
+    answers = ask(model, images, dataset.asked["image_id"].tolist(), dataset.served, device())
+    truths = list(judged_truths(dataset, answers, params.zero_shot.min_severity))
+    if not truths:
+        raise ValueError(f"{name} has no reports, no labels and no drawn truth: nothing says what is true")
+    grounding = grounding_of(dataset, answers, truths, params)
+    figures = all_figures(dataset, truths, grounding, params)
+    with whole_folder(paths.PREDICTIONS / "zero_shot" / name) as folder:
+        table = pd.concat([predictions_of(judged) for judged in truths], ignore_index=True)
+        write_table(folder / "predictions.parquet", table, "predictions")
+    with whole_folder(paths.PLOTS / "zero_shot" / name) as folder:
+        draw(folder, dataset, shards, truths, grounding, params)
+    return figures
