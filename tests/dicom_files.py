@@ -11,13 +11,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders import RLELosslessEncoder
 
-NAME, BIRTH_DATE, STUDY_DATE, PATIENT_ID, ACCESSION = (
-    "Planted^Henrietta",
-    "19480229",
-    "20170613",
-    "MRN887766",
-    "ACC55443",
-)
+NAME, BIRTH_DATE, STUDY_DATE = "Planted^Henrietta", "19480229", "20170613"
+PATIENT_ID, ACCESSION = "MRN887766", "ACC55443"
 INSTITUTION, UID_ROOT = "Saint Elsewhere General", "1.2.826.0.1.3680043.8.498.777"
 IDENTIFIERS = ("Planted", "Henrietta", BIRTH_DATE, STUDY_DATE, PATIENT_ID, ACCESSION, INSTITUTION, UID_ROOT)
 
