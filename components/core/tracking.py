@@ -281,25 +281,30 @@ def stage_run(stage: str, item: str | None, params: Params) -> Iterator[StageRun
         _current.reset(token)
 
 
+class PipelineRun:
+    """The parent run; `status` is what it ends with when its block ends well."""
+
+    status = "FINISHED"
+
+
 @contextmanager
-def pipeline_run(params: Params) -> Iterator[str | None]:
-    """The parent run for the time of a whole pipeline; yields its id, or None where MLflow does not answer."""
+def pipeline_run(params: Params) -> Iterator[PipelineRun]:
+    """The parent run for the time of a whole pipeline; it ends FAILED when the block raises."""
     client = parent = None
     with _tolerated("the run of the pipeline"):
         client = connect()
         parent = _parent(client, params)
         client.update_run(parent, status="RUNNING")
-    status = "FAILED"
+    run = PipelineRun()
     try:
-        yield parent
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
+        yield run
+    except BaseException:
+        run.status = "FAILED"
         raise
     finally:
         if client is not None and parent is not None:
             with _tolerated("the end of the run"):
-                client.set_terminated(parent, status)
+                client.set_terminated(parent, run.status)
 
 
 def _of_stage(stage: str, item: str | None) -> str:

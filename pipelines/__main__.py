@@ -1,0 +1,113 @@
+"""Runs the pipeline: the stages of dvc.yaml, one after another, through DVC, under one MLflow run."""
+
+import argparse
+import os
+from pathlib import Path
+
+from components.core import paths
+from components.core.command import guarded
+from components.core.params import load, read_yaml
+from pipelines.graph import read_graph
+from pipelines.run import run_and_log, run_graph
+from pipelines.stage import PATIENCE_SECONDS, STOPPED, stops_as_interrupts
+from pipelines.workspace import list_workspaces, make_workspace, prune_workspaces, run_params, uncommitted_code
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """`run`: in place, or in a workspace where the parameters or the folder are other ones."""
+    if arguments.profile or arguments.set or arguments.workspace:
+        content = run_params(read_yaml(paths.PARAMS), arguments.profile, arguments.set)
+        left_out = uncommitted_code(Path())
+        if left_out:
+            print(f"note: the workspace has the last commit, without changes of {', '.join(left_out[:5])}", flush=True)
+        name = Path(arguments.profile).stem if arguments.profile else "run"
+        folder = make_workspace(content, folder=arguments.workspace, name=name)
+        print(f"workspace: {folder}", flush=True)
+        os.chdir(folder)
+    return run_graph(arguments.force)
+
+
+def _stage(arguments: argparse.Namespace) -> int:
+    """`stage`: one stage of a workspace, for schedulers."""
+    if arguments.workspace:
+        os.chdir(arguments.workspace)
+    params, graph = load(paths.PARAMS), read_graph()
+    if arguments.stage not in graph.stages:
+        raise ValueError(f"there is no stage {arguments.stage!r}; there are {', '.join(graph.stages)}")
+    outcome = run_and_log(graph.stages[arguments.stage], params, arguments.force, arguments.patience)
+    print(f"{outcome.address}: {outcome.how}, {outcome.seconds:.1f} s", flush=True)
+    return outcome.status
+
+
+def _graph(arguments: argparse.Namespace) -> int:
+    """`graph`: the stages and what each waits for."""
+    graph = read_graph()
+    for stage in graph.order():
+        print(f"{stage.address}: {stage.description}")
+        waits = sorted(graph.upstream[stage.address], key=list(graph.stages).index)
+        print(f"    after {', '.join(waits)}" if waits else "    first")
+    return 0
+
+
+def _workspaces(arguments: argparse.Namespace) -> int:
+    """`workspaces list` and `workspaces prune`."""
+    if arguments.action == "prune" and arguments.days < 0:
+        raise ValueError(f"--days must be 0 or more, not {arguments.days}")
+    for folder in prune_workspaces(arguments.days) if arguments.action == "prune" else list_workspaces():
+        print(f"removed {folder}" if arguments.action == "prune" else folder)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run every stage that needs it")
+    run.add_argument("--profile", help="a profile of pipelines/profiles (tiny, paper) or a YAML file")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another value, such as "
+                     "pretrain.epochs=3; may be repeated")  # fmt: skip
+    run.add_argument("--workspace", type=Path, metavar="DIR", help="run in this folder (default with --profile or "
+                     "--set: one below workspaces/; else the current folder)")  # fmt: skip
+    run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run this stage even if nothing "
+                     "changed; may be repeated")  # fmt: skip
+    run.set_defaults(action_of=_run)
+
+    stage = commands.add_parser("stage", help="run one stage; ends with the stage's own exit status")
+    stage.add_argument("stage", help="such as ingest@mimic_cxr")
+    stage.add_argument("--workspace", type=Path, metavar="DIR", help="the workspace (default: the current folder)")
+    stage.add_argument("--force", action="store_true", help="run it even if nothing changed")
+    stage.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help="seconds to wait for locks "
+                       "(default %(default).0f)")  # fmt: skip
+    stage.set_defaults(action_of=_stage)
+
+    graph = commands.add_parser("graph", help="print the stages and what each waits for")
+    graph.set_defaults(action_of=_graph)
+
+    workspaces = commands.add_parser("workspaces", help="list the workspaces of earlier runs, or remove old ones")
+    workspaces.add_argument("action", choices=["list", "prune"])
+    workspaces.add_argument("--days", type=float, default=7.0, help="prune what was not used for so many days "
+                            "(default %(default).0f)")  # fmt: skip
+    workspaces.set_defaults(action_of=_workspaces)
+    return parser
+
+
+def main() -> int:
+    """Run the command line; the exit status is that of the stage that failed, 2 for bad input, 130 when stopped."""
+    arguments = _parser().parse_args()
+    status = [0]
+
+    def act() -> None:
+        status[0] = arguments.action_of(arguments)
+
+    with stops_as_interrupts():
+        try:
+            return guarded(act) or status[0]
+        except KeyboardInterrupt:
+            return STOPPED
+        except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
