@@ -1,0 +1,72 @@
+"""The words of a sentence into what the lexicon knows of them: findings, places, sides, cues, joints."""
+
+from dataclasses import dataclass
+
+from components.reports.lexicon import WORD, Entry, Lexicon
+
+
+@dataclass(slots=True)
+class Item:
+    """A phrase of a sentence.
+
+    Attributes:
+        kind, value, phrase: as in `lexicon.Entry`.
+        start, end: offsets in the sentence, in characters.
+        side: of a place: left, right, both or "".
+        at: of a noun: the place it carries by itself, or "".
+        gap: whether words that the lexicon does not know stand between the previous item and this one.
+    """
+
+    kind: str
+    value: str
+    phrase: str
+    start: int
+    end: int
+    side: str = ""
+    at: str = ""
+    gap: bool = False
+
+
+def lower(text: str) -> str:
+    """Lower case of the same length: a dotted capital I would become two characters."""
+    return text.replace("İ", "I").lower()
+
+
+def _longest(words: list[str], begin: int, tree: dict) -> tuple[Entry | None, int]:
+    """The longest phrase that begins at a word, and the number of its words."""
+    found: Entry | None = None
+    length = 0
+    node = tree
+    for position in range(begin, len(words)):
+        if words[position] not in node:
+            break
+        node = node[words[position]]
+        if "" in node:
+            found, length = node[""], position - begin + 1
+    return found, length
+
+
+def items_of(sentence: str, lexicon: Lexicon) -> list[Item]:
+    """Everything that the lexicon knows in a sentence, in order."""
+    words: list[str] = []
+    spans: list[tuple[int, int]] = []
+    for match in WORD.finditer(lower(sentence)):
+        word = match.group()
+        if word[0] == "_":
+            word = "___"
+        for read in lexicon.spellings.get(word, (word,)):
+            words.append(read)
+            spans.append(match.span())
+    items: list[Item] = []
+    position, gap = 0, False
+    while position < len(words):
+        entry, length = _longest(words, position, lexicon.tree)
+        if entry is None:
+            position, gap = position + 1, True
+            continue
+        if entry.kind != "nothing":
+            start, end = spans[position][0], spans[position + length - 1][1]
+            items.append(Item(entry.kind, entry.value, entry.phrase, start, end, entry.side, entry.at, gap))
+            gap = False
+        position += length
+    return items
