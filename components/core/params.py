@@ -190,6 +190,9 @@ class Finetune(Section):
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of subsets, weights and order.")
     threads: int = Field(ge=1, le=256, description="CPU threads.")
     bootstrap: int = Field(ge=100, le=100_000, description="Bootstrap samples over patients.")
+    min_positives: int = Field(
+        ge=1, le=10_000, description="Fewest positives, and negatives, of a class in the macro figure."
+    )
 
 
 class Gate(Section):

@@ -6,13 +6,13 @@ Axes: N images, B batch, Q asked pathologies, L decoder layers, h and w rows and
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 
 from components.core.model import MedSLIP
+from components.core.records.resize import resized
 from components.core.records.shards import ImageShards
 from components.core.vocabulary import PATHOLOGY_INDEX
 
@@ -32,14 +32,6 @@ class Answers:
     pathologies: tuple[str, ...]
     score_NQ: npt.NDArray[np.float64]
     maps_NQhw: npt.NDArray[np.float32]
-
-
-def resized(image_SS: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """A square image at the side that the model was trained on; the same image where it has that side."""
-    if len(image_SS) == side:
-        return image_SS
-    method = cv2.INTER_AREA if len(image_SS) > side else cv2.INTER_LINEAR
-    return cv2.resize(image_SS, (side, side), interpolation=method).astype(np.uint8, copy=False)
 
 
 def batches(images: pd.DataFrame, shards: ImageShards, side: int, batch: int) -> Iterator[torch.Tensor]:

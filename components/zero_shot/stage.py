@@ -13,6 +13,7 @@ from components.core.devices import device
 from components.core.model import load
 from components.core.params import Params
 from components.core.records.labels import StudyLabels
+from components.core.records.predictions import prediction_rows
 from components.core.records.shards import ImageShards
 from components.core.records.tables import read_table, write_table
 from components.core.records.views import FRONTAL
@@ -154,16 +155,10 @@ def grounding_of(dataset: Dataset, answers: Answers, truths: list[Judged], param
 
 
 def predictions_of(judged: Judged) -> pd.DataFrame:
-    """One row for each image and class, as the schema of predictions wants it."""
-    images, names = judged.images, judged.truth.names
-    columns = ["image_id", "patient_id", "split", "view", "sex", "age_band", "scanner"]
-    rows = images[columns].loc[images.index.repeat(len(names))].reset_index(drop=True)
-    return rows.assign(
-        name=list(names) * len(images),
-        truth_kind=judged.truth.kind,
-        truth=judged.truth.truth_NC.ravel(),
-        severity=judged.truth.severity_NC.ravel(),
-        score=judged.answers.score_NC.ravel(),
+    """The predictions of one kind of truth."""
+    truth = judged.truth
+    return prediction_rows(
+        judged.images, truth.names, truth.kind, truth.truth_NC, judged.answers.score_NC, truth.severity_NC
     )
 
 
