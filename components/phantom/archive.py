@@ -159,6 +159,7 @@ def in_processes(make: Callable[[Job], Made], jobs: list[Job], report: Callable[
             report(done)
 
     if workers() == 1:
+        _one_thread()
         gather(map(make, jobs))
         return total
     with multiprocessing.get_context("spawn").Pool(workers(), initializer=_one_thread) as pool:

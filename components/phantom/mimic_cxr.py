@@ -68,7 +68,7 @@ def plan(archive: str, folder: Path, settings: Phantom) -> list[Job]:
     splits, jobs, first = _splits(len(counts), rng), [], 0
     for number, count in enumerate(counts):
         numbers = tuple(range(first, first + count))
-        names = (f"p{subjects[number]}", *(f"s{studies[study]}" for study in numbers))
+        names = (str(subjects[number]), *(str(studies[study]) for study in numbers))
         jobs.append(Job(archive, folder, settings, number, numbers, names, splits[number]))
         first += count
     return jobs
@@ -133,8 +133,8 @@ def _record(job: Job, planned: PlannedImage, path: str, report: str) -> Row:
     """One image's values for all four tables."""
     visit: Visit = planned.shot.visit
     return {
-        "subject_id": job.names[0][1:],
-        "study_id": planned.shot.study_id[1:],
+        "subject_id": planned.shot.patient_id,
+        "study_id": planned.shot.study_id,
         "dicom_id": planned.shot.image_id,
         "path": path,
         "report": report,
@@ -154,19 +154,19 @@ def _record(job: Job, planned: PlannedImage, path: str, report: str) -> Row:
 def make(job: Job) -> Made:
     """Write a patient's files; returns the truth and the rows of the tables."""
     made, before = Made(), None
-    folder = f"files/{job.names[0][:3]}/{job.names[0]}"
+    folder = f"files/p{job.names[0][:2]}/p{job.names[0]}"
     for images in planned_images(job):
         study, shot = images[0].study, images[0].shot
         rng = stream(job.settings, job.archive, Stream.REPORT, images[0].study_number)
         report = write_report(Context(study, shot.visit.age, before), job.settings.unmentioned_share, rng)
-        report_uri = f"{folder}/{shot.study_id}.txt"
+        report_uri = f"{folder}/s{shot.study_id}.txt"
         put(made, job.folder, report_uri, report.text.encode())
         for pathology, anatomy, presence in report.asserted:
             made.asserted.append(
                 {"study": shot.study_id, "pathology": pathology, "anatomy": anatomy, "presence": presence}
             )
         for planned in images:
-            uri = f"{folder}/{shot.study_id}/{planned.shot.image_id}.dcm"
+            uri = f"{folder}/s{shot.study_id}/{planned.shot.image_id}.dcm"
             make_image(made, job, planned, uri)
             made.records.append(_record(job, planned, uri, report_uri))
         before = study
