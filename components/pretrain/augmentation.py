@@ -1,0 +1,78 @@
+"""How a training image is varied: one affine map, so that it is resampled once, and one grey-level curve.
+
+It stands in for the published RandomResizedCrop, flip and RandAugment(2, 7), which work on full-size images.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from components.core.params import Augmentation
+
+ASPECTS = (3 / 4, 4 / 3)  # of a crop's width to its height, as RandomResizedCrop draws them
+MIDDLE_GREY = 127.5
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What was drawn for one image.
+
+    Attributes:
+        width, height: sides of the crop, as shares of the image's.
+        x, y: centre of the crop, as shares of the image's sides.
+        radians: rotation about the crop's centre.
+        flip: whether left and right change places.
+        gain, offset: grey levels become `127.5 + gain * (level - 127.5) + offset`.
+    """
+
+    width: float = 1.0
+    height: float = 1.0
+    x: float = 0.5
+    y: float = 0.5
+    radians: float = 0.0
+    flip: bool = False
+    gain: float = 1.0
+    offset: float = 0.0
+
+    def matrix(self, source: int, target: int) -> npt.NDArray[np.float64]:
+        """The affine map, 2x3, from pixels of the target (side `target`) to pixels of the source (side `source`)."""
+        scale = np.diag([self.width * (-1 if self.flip else 1), self.height]) * source / target
+        cosine, sine = np.cos(self.radians), np.sin(self.radians)
+        linear = np.array([[cosine, -sine], [sine, cosine]]) @ scale
+        centre = np.array([self.x, self.y]) * source - 0.5
+        return np.column_stack([linear, centre - linear @ np.full(2, (target - 1) / 2)])
+
+    def apply(self, image_SS: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+        """The varied image, uint8 [size, size]; what lies outside the source is black."""
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        image = cv2.warpAffine(image_SS, self.matrix(image_SS.shape[0], size), (size, size), flags=flags)
+        if self.gain != 1 or self.offset != 0:
+            levels = MIDDLE_GREY + self.gain * (np.arange(256) - MIDDLE_GREY) + self.offset
+            image = cv2.LUT(image, np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+        return np.asarray(image, np.uint8)
+
+
+def draw(settings: Augmentation, generator: np.random.Generator) -> Variation:
+    """Draw how an image is varied."""
+    area = generator.uniform(settings.min_area, 1)
+    aspect = np.exp(generator.uniform(*np.log(ASPECTS)))
+    width, height = min(1.0, np.sqrt(area * aspect)), min(1.0, np.sqrt(area / aspect))
+    return Variation(
+        width=width,
+        height=height,
+        x=generator.uniform(width / 2, 1 - width / 2),
+        y=generator.uniform(height / 2, 1 - height / 2),
+        radians=np.deg2rad(generator.uniform(-settings.rotation_degrees, settings.rotation_degrees)),
+        flip=bool(generator.random() < settings.flip),
+        gain=1 + generator.uniform(-settings.contrast, settings.contrast),
+        offset=MIDDLE_GREY * generator.uniform(-settings.contrast, settings.contrast),
+    )
+
+
+def resize(image_SS: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """The unvaried image at another size, averaged where it shrinks."""
+    if image_SS.shape == (size, size):
+        return image_SS
+    return np.asarray(cv2.resize(image_SS, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
