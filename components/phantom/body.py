@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.phantom.raster import smooth_curve
+from components.phantom.raster import moved, smooth_curve
 from components.phantom.study import Patient
 
 LEFT, RIGHT = 1, -1
@@ -55,9 +55,9 @@ def sample_body(patient: Patient, view: str, rng: np.random.Generator) -> Body:
     portable = view == "AP"
     stout = 0.5 * patient.habitus
     half_width = 0.385 + 0.008 * stout + rng.normal(0, 0.010)
-    dome = np.clip(0.665 - 0.012 * stout + rng.normal(-0.025 if portable else 0, 0.022), 0.60, 0.73)
+    dome = np.clip(0.705 - 0.012 * stout + rng.normal(-0.025 if portable else 0, 0.022), 0.63, 0.77)
     drop = rng.normal(0.025, 0.008)  # the right dome stands higher
-    angle = dome + rng.normal(0.125, 0.008)
+    angle = dome + rng.normal(0.118, 0.008)
     ratio = np.clip(rng.normal(0.475 if portable else 0.445, 0.018), 0.39, 0.52)  # cardiothoracic
     right_share = rng.normal(0.31, 0.02)
     rotation = rng.normal(0, 0.012 if portable else 0.006)
@@ -76,8 +76,8 @@ def sample_body(patient: Patient, view: str, rng: np.random.Generator) -> Body:
         aorta_bulge=float(np.clip(rng.normal(0.06, 0.05), 0, 0.2)),
         aorta_knob=rng.normal(0.040, 0.003),
         carina=rng.normal(0.33, 0.008),
-        rib_start=rng.normal(0.085, 0.010),
-        rib_spacing=rng.normal(0.0615, 0.0015),
+        rib_start=rng.normal(0.108, 0.008),
+        rib_spacing=rng.normal(0.0635, 0.0015),
         rib_slope=rng.normal(0.105, 0.012),
         rib_width=rng.normal(0.0205, 0.001),
         clavicle=rng.normal(0.135 if portable else 0.17, 0.012),
@@ -110,9 +110,9 @@ def lung_outline(body: Body, side: int) -> np.ndarray:
         (0.90 * wide, angle - 0.42 * (angle - crest)),
         (0.74 * wide, crest + 0.16 * (angle - crest)),
         (0.53 * wide, crest),
-        (0.30 * wide, crest + 0.14 * (angle - crest)),
-        (0.13 * wide, crest + 0.34 * (angle - crest)),
-        (0.045, crest + 0.30 * (angle - crest)),
+        (0.32 * wide, crest + 0.07 * (angle - crest)),
+        (0.17 * wide, crest + 0.19 * (angle - crest)),
+        (0.040, crest + 0.20 * (angle - crest)),
         (0.040, 0.5),
         (0.045, 0.30),
         (0.062, 0.20),
@@ -126,7 +126,7 @@ def lung_outline(body: Body, side: int) -> np.ndarray:
 def heart_outline(body: Body) -> np.ndarray:
     """The heart as a closed curve [N, 2]: right atrium, apex, left ventricle, pulmonary trunk."""
     left, right, top = body.heart_left, body.heart_right, body.heart_top
-    floor = max(body.left.dome, body.right.dome) + 0.035
+    floor = 0.5 * (body.left.dome + body.right.dome) + 0.045
     tall = floor - top
     knots = [
         (-0.050, top - 0.03),
@@ -143,7 +143,7 @@ def heart_outline(body: Body) -> np.ndarray:
         (0.36 * left + 0.030, top + 0.08 * tall),
         (0.25 * left + 0.030, top - 0.035),
     ]
-    return smooth_curve(knots, closed=True) + (body.midline, 0)
+    return moved(smooth_curve(knots, closed=True), body.midline)
 
 
 def aortic_arch(body: Body) -> tuple[float, float]:
@@ -189,10 +189,16 @@ def mediastinum_outline(body: Body) -> np.ndarray:
         (0.046, 0.14),
         (0.046, 0.02),
     ]
-    return smooth_curve(knots, closed=True) + (body.midline, 0)
+    return moved(smooth_curve(knots, closed=True), body.midline)
 
 
 def hilum(body: Body, side: int) -> tuple[float, float]:
     """The centre of a hilum."""
     distance, v = body.side(side).hilum
     return (side * distance + body.midline, v)
+
+
+def heart_border(body: Body, side: int, v: float) -> float:
+    """Distance from the midline to the edge of heart or mediastinum at a height, at least."""
+    widest = body.heart_left + body.midline if side == LEFT else body.heart_right - body.midline
+    return float(np.interp(v, [0.2, body.heart_top, body.heart_top + 0.2], [0.07, 0.085, max(widest, 0.09)]))

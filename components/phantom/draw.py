@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 from components.phantom.body import sample_body
-from components.phantom.exposure import expose, sample_exposure
+from components.phantom.exposure import UNEXPOSED, expose, exposed, sample_exposure
+from components.phantom.findings import PAINT, RESHAPE
 from components.phantom.raster import Canvas
 from components.phantom.scene import build_scene
 from components.phantom.study import Finding, Study
@@ -28,13 +30,38 @@ class Drawing:
     findings: tuple[DrawnFinding, ...]
 
 
+def tight_box(mask_HW: np.ndarray) -> tuple[int, int, int, int]:
+    """The (x, y, width, height) of the smallest box around a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    x, y = int(columns[0]), int(rows[0])
+    return x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
+
+
+def _finding_rng(seed: int, finding: Finding) -> np.random.Generator:
+    """A generator of the finding's own, so that other findings leave its looks unchanged."""
+    return np.random.default_rng([seed, PATHOLOGY_INDEX[finding.pathology], ANATOMY_INDEX[finding.anatomy]])
+
+
 def draw(study: Study, height: int, width: int, rng: np.random.Generator) -> Drawing:
-    """Draw a study at a size in pixels; equal generators give equal bytes."""
-    seeds = rng.integers(2**63, size=4)
-    body_rng, lung_rng, technique_rng, noise_rng = (np.random.default_rng(seed) for seed in seeds)
+    """Draw a study at a size in pixels; equal generators give equal bytes.
+
+    With equal generators, studies that differ in their findings show the same patient in the same technique.
+    """
+    seeds = [int(seed) for seed in rng.integers(2**63, size=5)]
+    body_rng, lung_rng, technique_rng, noise_rng = (np.random.default_rng(seed) for seed in seeds[:4])
     exposure = sample_exposure(study.view, technique_rng)
     canvas = Canvas(height, width, exposure.zoom, exposure.tilt, exposure.shift)
-    body = sample_body(study.patient, study.view, body_rng)
-    scene = build_scene(canvas, body, body, lung_rng)
+    normal = sample_body(study.patient, study.view, body_rng)
+    body = normal
+    for finding in study.findings:
+        if finding.pathology in RESHAPE:
+            body = RESHAPE[finding.pathology](body, finding)
+    scene = build_scene(canvas, body, normal, lung_rng)
+    frame = exposed(height, width, exposure)
+    drawn = []
+    for finding in study.findings:
+        mask_HW = PAINT[finding.pathology](scene, finding, _finding_rng(seeds[4], finding))
+        mask_HW = mask_HW & frame
+        drawn.append(DrawnFinding(finding, mask_HW, tight_box(mask_HW)))
     image_HW = expose(scene.attenuation(), exposure, canvas, noise_rng)
-    return Drawing(image_HW, ())
+    return Drawing(np.where(frame, image_HW, np.float32(UNEXPOSED)), tuple(drawn))

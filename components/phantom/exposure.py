@@ -7,6 +7,8 @@ import numpy as np
 
 from components.phantom.raster import Canvas
 
+UNEXPOSED = 0.02  # grey level outside the collimated field
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -31,9 +33,9 @@ def sample_exposure(view: str, rng: np.random.Generator) -> Exposure:
     shut = np.where(rng.random(4) < 0.35, rng.uniform(0.004, 0.03, 4), 0.0)
     top, bottom, left, right = (float(value) for value in shut)
     return Exposure(
-        zoom=float(np.clip(rng.normal(1.0, 0.025), 0.93, 1.06)),
+        zoom=float(np.clip(rng.normal(1.05, 0.025), 0.98, 1.11)),
         tilt=float(rng.normal(0, 0.012 * loose)),
-        shift=(float(rng.normal(0, 0.010 * loose)), float(rng.normal(0.0, 0.010 * loose))),
+        shift=(float(rng.normal(0, 0.010 * loose)), float(rng.normal(0.030, 0.010 * loose))),
         scatter=float(rng.uniform(0.35, 0.55) if portable else rng.uniform(0.2, 0.4)),
         unsharpness=float(rng.uniform(0.0016, 0.0028) if portable else rng.uniform(0.0006, 0.0016)),
         noise=float(rng.uniform(0.0030, 0.0070)),
@@ -55,17 +57,14 @@ def expose(attenuation_HW: np.ndarray, exposure: Exposure, canvas: Canvas, rng: 
     received += np.float32(exposure.noise) * np.sqrt(received) * grain
     path = -np.log(np.maximum(received, np.float32(1e-4)))
     path += np.float32(exposure.enhancement) * (path - canvas.blur(path, 0.010))
-    image = 1 / (1 + np.exp((np.float32(exposure.centre) - path) * np.float32(4 / exposure.width)))
-    return _collimate(image, exposure)
+    return 1 / (1 + np.exp((np.float32(exposure.centre) - path) * np.float32(4 / exposure.width)))
 
 
-def _collimate(image_HW: np.ndarray, exposure: Exposure) -> np.ndarray:
-    """Shut off the borders, which then are unexposed and shown bright or cut black by the scanner."""
-    height, width = image_HW.shape
+def exposed(height: int, width: int, exposure: Exposure) -> np.ndarray:
+    """Where the collimator lets radiation through: bool [H, W]."""
     top, bottom, left, right = exposure.collimation
-    image = np.clip(image_HW, 0, 1).astype(np.float32)
-    rows = slice(round(top * height), height - round(bottom * height))
-    columns = slice(round(left * width), width - round(right * width))
-    framed = np.full_like(image, np.float32(0.02))
-    framed[rows, columns] = image[rows, columns]
-    return framed
+    frame = np.zeros((height, width), dtype=bool)
+    frame[round(top * height) : height - round(bottom * height), round(left * width) : width - round(right * width)] = (
+        True
+    )
+    return frame

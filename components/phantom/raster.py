@@ -1,7 +1,8 @@
 """Curves, areas and textures in body coordinates, rendered as arrays.
 
-Body coordinates are (u, v): u runs from the midline to the image's right, which is the patient's left, v from the top of
-the radiograph down; 1 is the shorter side of the image, about 40 cm. `side` is +1 for the patient's left, -1 for the right.
+Body coordinates are (u, v): u runs from the midline to the image's right, which is the patient's left, v from the top
+of the radiograph down; 1 is the shorter side of the image, about 40 cm. `side` is +1 for the patient's left, -1 for the
+right.
 Suffixes: H, W rows and columns, N points, 2 the coordinates (u, v) or (x, y).
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 
 FRACTION_BITS = 4
 
-Points = Sequence[tuple[float, float]] | np.ndarray
+Points = Sequence[Sequence[float] | np.ndarray] | np.ndarray
 
 
 @cache
@@ -33,6 +34,11 @@ def smooth_curve(knots: Points, samples: int = 8, closed: bool = False) -> np.nd
     windows = np.stack([padded[i : len(padded) - 3 + i] for i in range(4)])
     curve_N2 = np.einsum("sk,knc->nsc", _catmull_rom(samples), windows).reshape(-1, 2)
     return curve_N2 if closed else np.concatenate([curve_N2, knots_N2[-1:]])
+
+
+def moved(curve_N2: np.ndarray, du: float, dv: float = 0.0) -> np.ndarray:
+    """A curve moved sideways and down."""
+    return curve_N2 + np.array([du, dv])
 
 
 def ribbon(curve_N2: np.ndarray, width: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,11 +107,12 @@ class Canvas:
         """Draw curves over a uint8 image with a value of at most 1."""
         pixels = width * self.unit
         level = round(255 * value * min(1.0, pixels))
-        shapes = [self.pixels(curve) for curve in curves]
+        joined = self.pixels(np.concatenate([np.asarray(curve) for curve in curves]))
+        shapes = np.split(joined, np.cumsum([len(curve) for curve in curves])[:-1])
         cv2.polylines(image_HW, shapes, closed, level, max(1, round(pixels)), cv2.LINE_AA, FRACTION_BITS)
 
     def _as_float(self, image_HW: np.ndarray, soft: float) -> np.ndarray:
-        return self.blur(image_HW.astype(np.float32) * np.float32(1 / 255), soft)
+        return self.blur(image_HW, soft).astype(np.float32) * np.float32(1 / 255)
 
     def blur(self, image_HW: np.ndarray, soft: float) -> np.ndarray:
         """Gaussian blur with a deviation in body units; wide ones are computed on a coarser grid."""

@@ -13,7 +13,7 @@ import numpy as np
 from components.phantom import body as shape
 from components.phantom import skeleton
 from components.phantom.body import LEFT, RIGHT, Body
-from components.phantom.raster import Canvas, ellipse
+from components.phantom.raster import Canvas, ellipse, smooth_curve
 
 BRANCHINGS = (  # width, attenuation and length of the vessels of each generation
     (0.0110, 1.00, 0.055),
@@ -70,21 +70,35 @@ class Scene:
         return np.maximum(self.tissue_HW - self.air_HW * open_HW + markings + self.added_HW, 0.02)
 
 
+def _silhouette(body: Body) -> np.ndarray:
+    """The outline of neck, shoulders, raised arms and trunk [N, 2]."""
+    waist = body.half_width + 0.045 + 0.035 * body.fat
+    neck = 0.085 + 0.012 * body.fat
+    left = [
+        (neck, -0.10),
+        (neck + 0.004, 0.005),
+        (neck + 0.055, 0.040),
+        (0.26, 0.068),
+        (0.40, 0.085),
+        (0.50, 0.13),
+        (0.58, 0.30),
+        (0.55, 0.42),
+        (waist + 0.015, 0.40),
+        (waist, 0.50),
+        (waist, 0.75),
+        (waist - 0.01, 1.10),
+    ]
+    return smooth_curve(left + [(-u, v) for u, v in reversed(left)], closed=True)
+
+
 def _trunk(canvas: Canvas, body: Body) -> np.ndarray:
     """Attenuation of the soft tissue of chest, shoulders, neck and abdomen, as if there were no air in it."""
     u, v = canvas.u_HW, canvas.v_HW
-    half = np.float32(body.half_width + 0.035 + 0.035 * body.fat)
-    wall = np.sqrt(np.clip(1 - np.square(u / half), 0, 1))
-    depth = np.float32(3.55 + 0.30 * body.fat) * np.power(wall, np.float32(0.55))
-    depth *= 1 + np.float32(0.10) * np.clip(v - np.float32(0.55), 0, 0.4) / np.float32(0.4)
-    shoulder = np.float32(0.03) + np.float32(0.55) * np.square(np.clip(np.abs(u) - np.float32(0.085), 0, 1)) * 2
-    shoulder = np.minimum(shoulder, np.float32(0.10)) + np.float32(0.10) * np.clip(np.abs(u) - np.float32(0.36), 0, 1)
-    neck = np.abs(u) < np.float32(0.10)
-    above = np.clip((v - shoulder + np.float32(0.03)) / np.float32(0.09), 0, 1)
-    arms = np.float32(1.9 + 0.5 * body.fat) * np.clip((np.abs(u) - half * np.float32(0.94)) / np.float32(0.05), 0, 1)
-    arms *= np.clip((np.float32(0.52) - v) / np.float32(0.22), 0, 1)
-    trunk = np.maximum(depth, arms) * np.where(neck, np.maximum(above, np.float32(0.62)), above)
-    return canvas.blur(trunk.astype(np.float32), 0.006)
+    half = np.float32(body.half_width + 0.10 + 0.035 * body.fat)
+    wall = np.clip(1 - np.square(u / half), np.float32(0.18), 1)
+    depth = np.float32(3.55 + 0.30 * body.fat) * np.power(wall, np.float32(0.26))
+    depth *= np.float32(0.72) + np.float32(0.28) * np.clip((v + np.float32(0.03)) / np.float32(0.16), 0, 1)
+    return depth * canvas.area(_silhouette(body), soft=0.010)
 
 
 def _breasts(canvas: Canvas, body: Body) -> np.ndarray:
@@ -99,11 +113,11 @@ def _breasts(canvas: Canvas, body: Body) -> np.ndarray:
     return np.float32(0.55 * body.breast) * image * droop
 
 
-def _abdomen(canvas: Canvas, body: Body) -> np.ndarray:
+def _abdomen(canvas: Canvas, body: Body, lungs_HW: np.ndarray) -> np.ndarray:
     """Attenuation that the abdomen has beyond the chest's, with the stomach bubble under the left diaphragm."""
-    low = np.clip((canvas.v_HW - np.float32(body.right.dome + 0.02)) / np.float32(0.15), 0, 1)
+    low = np.clip((canvas.v_HW - np.float32(body.right.dome + 0.01)) / np.float32(0.16), 0, 1)
     bubble = ellipse((0.155, body.left.dome + 0.065), (0.062, 0.034), -0.15)
-    return np.float32(0.35) * low - np.float32(0.55) * canvas.area(bubble, soft=0.005)
+    return np.float32(0.25) * low - np.float32(0.55) * canvas.area(bubble, soft=0.005) * (1 - lungs_HW)
 
 
 def _airways(canvas: Canvas, body: Body) -> np.ndarray:
@@ -159,19 +173,25 @@ def _vessels(canvas: Canvas, body: Body, rng: np.random.Generator) -> np.ndarray
     return np.float32(body.vessels) * (tree + np.float32(0.34) * hila + np.float32(0.022) * grain)
 
 
+def _gullet(body: Body) -> np.ndarray:
+    """The lower mediastinum behind the heart [N, 2], down to the diaphragm."""
+    floor = max(body.left.angle, body.right.angle)
+    return np.array([(-0.062, 0.5), (0.066, 0.5), (0.075, floor), (-0.070, floor)])
+
+
 def _mediastinum(canvas: Canvas, body: Body) -> tuple[np.ndarray, np.ndarray]:
     """The share of the lungs' air that heart and great vessels take up, and their attenuation beyond that."""
     heart = canvas.area(shape.heart_outline(body), soft=0.0030)
     knob = ellipse(shape.aortic_arch(body), (shape.knob_radius(body), 1.12 * shape.knob_radius(body)))
-    upper = canvas.area(shape.mediastinum_outline(body), soft=0.0040)
+    upper = canvas.area(shape.mediastinum_outline(body), _gullet(body), soft=0.0040)
     arch = canvas.area(knob, soft=0.0025)
     edge = shape.descending_aorta(body)
     aorta = canvas.area(np.concatenate([edge, edge[::-1] * (0, 1)]), soft=0.004)
-    share = np.maximum.reduce([np.float32(0.96) * upper, np.float32(0.95) * arch, np.float32(0.93) * heart])
+    share = np.maximum.reduce([np.float32(0.96) * upper, np.float32(0.95) * arch, np.float32(0.89) * heart])
     behind = np.float32(0.55 + 0.35 * min(1.0, body.aorta_bulge)) * aorta
     share = 1 - (1 - share) * (1 - behind)
     thick = canvas.blur(heart, 0.035)
-    return share, np.float32(0.30) * heart * thick + np.float32(0.16) * arch + np.float32(0.12) * aorta
+    return share, np.float32(0.16) * heart * thick + np.float32(0.16) * arch + np.float32(0.12) * aorta
 
 
 def build_scene(canvas: Canvas, body: Body, normal: Body, rng: np.random.Generator) -> Scene:
@@ -184,7 +204,7 @@ def build_scene(canvas: Canvas, body: Body, normal: Body, rng: np.random.Generat
     scene.air_HW = np.float32(1.62) * lungs * np.minimum(depth, np.float32(1.15)) * (1 - taken)
     scene.vessel_HW = _vessels(canvas, body, rng) * lungs * (1 - np.float32(0.75) * taken)
     bones = skeleton.ribs(canvas, body) + skeleton.clavicles(canvas, body) + skeleton.scapulae(canvas, body)
-    soft = _trunk(canvas, body) + _breasts(canvas, body) + _abdomen(canvas, body) * (1 - lungs)
+    soft = _trunk(canvas, body) + _breasts(canvas, body) + _abdomen(canvas, body, lungs)
     tissue = soft + bones + skeleton.spine(canvas, body) + dense - _airways(canvas, body)
     scene.tissue_HW = tissue.astype(np.float32)
     return scene

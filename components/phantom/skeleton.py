@@ -1,5 +1,7 @@
 """Bones: ribs, clavicles, scapulae and spine as curves, and as attenuation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from components.phantom.body import LEFT, RIGHT, Body, cage_width
@@ -45,7 +47,7 @@ def clavicle(body: Body, side: int) -> np.ndarray:
 
 
 def _tubes(
-    canvas: Canvas, tubes: list[tuple[np.ndarray, float]], marrow: float, cortex: float, soft: float
+    canvas: Canvas, tubes: Sequence[tuple[np.ndarray, float | np.ndarray]], marrow: float, cortex: float, soft: float
 ) -> np.ndarray:
     """Attenuation of long bones: a filled band with a denser rim."""
     edges = [ribbon(curve, width) for curve, width in tubes]
@@ -97,30 +99,36 @@ def scapulae(canvas: Canvas, body: Body) -> np.ndarray:
         curve = smooth_curve([(side * u, v) for u, v in knots], closed=True)
         plates.append(curve)
         rims.append(curve)
-        heads.append(ellipse((side * outer * 1.24, 0.135), (0.050, 0.055)))
+        joint = outer * 1.24
+        shaft = [
+            (joint - 0.045, 0.13),
+            (joint, 0.085),
+            (joint + 0.055, 0.12),
+            (joint + 0.12, 0.40),
+            (joint + 0.05, 0.40),
+        ]
+        heads.append(smooth_curve([(side * u, v) for u, v in shaft], closed=True))
     blade = np.float32(0.13) * canvas.area(*plates, soft=0.003)
     rim = np.float32(0.20) * canvas.lines(rims, 0.005, soft=0.0022, closed=True)
-    return blade + rim + np.float32(0.55) * canvas.area(*heads, soft=0.004)
+    return blade + rim + np.float32(0.40) * canvas.area(*heads, soft=0.006)
 
 
 def spine(canvas: Canvas, body: Body) -> np.ndarray:
     """Attenuation of the vertebrae [H, W]: bodies, end plates, pedicles and spinous processes."""
-    count = 17
+    count = 19
     step = body.rib_spacing * 0.98
-    centres = body.rib_start - 0.06 + step * np.arange(count)
+    centres = body.rib_start - 0.16 + step * np.arange(count)
     widths = np.linspace(0.034, 0.047, count)
     bodies, plates, pedicles, processes = [], [], [], []
     for v, half in zip(centres, widths, strict=True):
         tall = 0.42 * step
         waist = 0.90 * half
-        bodies.append(
-            smooth_curve([(-half, v - tall), (half, v - tall), (waist, v), (half, v + tall), (-half, v + tall), (-waist, v)],
-                         samples=3, closed=True)
-        )  # fmt: skip
+        knots = [(-half, v - tall), (half, v - tall), (waist, v), (half, v + tall), (-half, v + tall), (-waist, v)]
+        bodies.append(smooth_curve(knots, samples=3, closed=True))
         plates += [[(-half, v - tall), (half, v - tall)], [(-half, v + tall), (half, v + tall)]]
         pedicles += [ellipse((sign * 0.62 * half, v - 0.12 * step), (0.006, 0.010), samples=16) for sign in (-1, 1)]
         processes.append(ellipse((-0.4 * body.midline, v + 0.30 * step), (0.006, 0.016), samples=16))
-    column = np.float32(0.55) * canvas.area(*bodies, soft=0.002)
-    column += np.float32(0.30) * canvas.lines(plates, 0.004, soft=0.0015)
-    column += np.float32(0.24) * canvas.lines(pedicles, 0.003, soft=0.001, closed=True)
-    return column + np.float32(0.28) * canvas.area(*processes, soft=0.0015)
+    column = np.float32(0.36) * canvas.area(*bodies, soft=0.003)
+    column += np.float32(0.17) * canvas.lines(plates, 0.004, soft=0.0015)
+    column += np.float32(0.16) * canvas.lines(pedicles, 0.003, soft=0.001, closed=True)
+    return column + np.float32(0.20) * canvas.area(*processes, soft=0.0015)
