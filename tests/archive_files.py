@@ -98,14 +98,11 @@ BOXES = (
 )
 
 
-def write_rsna(root: Path, boxes: Sequence[tuple[object, ...]] = BOXES, classes: bool = True) -> Path:
+def write_rsna(root: Path, boxes: Sequence[tuple[object, ...]] = BOXES) -> Path:
     """An RSNA Pneumonia archive with an image a patient."""
     patients = dict.fromkeys(str(row[0]) for row in boxes)
     for number, patient in enumerate(patients):
         write(root, f"stage_2_train_images/{patient}.dcm", radiograph(chest(seed=number, bits=8), bits=8))
     header = ("patientId", "x", "y", "width", "height", "Target")
     write(root, "stage_2_train_labels.csv", csv_bytes([header, *boxes]))
-    if classes:
-        shown = {str(row[0]): "Lung Opacity" if row[-1] else "Normal" for row in boxes}
-        write(root, "stage_2_detailed_class_info.csv", csv_bytes([("patientId", "class"), *shown.items()]))
     return root

@@ -94,7 +94,10 @@ def radiograph(
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8 * words.itemsize, bits, bits - 1
     dataset.PixelRepresentation = int(signed)
     if syntax.is_encapsulated:
-        frame = codestream(words, syntax, bits)
+        # As scanners do: the bits of a signed value are handed to the codec as an unsigned one.
+        frame = codestream(
+            words.view(f"u{words.itemsize}") & np.array((1 << bits) - 1, f"u{words.itemsize}"), syntax, bits
+        )
         dataset.PixelData = encapsulate([frame + b"\0" * (len(frame) % 2)])
         dataset["PixelData"].VR = "OB"
     else:

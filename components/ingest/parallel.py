@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
+import cv2
+
 from components.core.params import Dataset, Ingest
 from components.ingest.images import Accepted, Rejected, Renderer, Row
 
@@ -16,6 +18,7 @@ _renderer: Renderer | None = None
 
 def _start(dataset: Dataset, params: Ingest) -> None:
     global _renderer
+    cv2.setNumThreads(1)  # the processes share the cores already
     _renderer = Renderer(dataset, params)
 
 

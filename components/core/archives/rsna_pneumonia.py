@@ -1,8 +1,8 @@
 """RSNA Pneumonia Detection Challenge (2018): one image a patient, boxes of lung opacities, no reports.
 
-`stage_2_train_images/<patientId>.dcm` is an image; `stage_2_train_labels.csv` holds a row a box (or one empty row);
-`stage_2_detailed_class_info.csv`, which may be missing, says what the images without a box show. The challenge's
-`stage_2_test_images` have no published labels and are not listed.
+`stage_2_train_images/<patientId>.dcm` is an image; `stage_2_train_labels.csv` holds a row a box, or one without.
+Not read: `stage_2_test_images`, which have no published labels, and `stage_2_detailed_class_info.csv`, whose classes
+only divide the images without a box.
 Source: https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/data
 """
 
@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from components.core.archives.base import Archive, Box, Entry, Label, problem_of
-from components.core.archives.tables import find_table, read_rows
+from components.core.archives.tables import read_rows
 
 FOLDER = "stage_2_train_images"
-LABELS, CLASSES = "stage_2_train_labels", "stage_2_detailed_class_info"
+LABELS = "stage_2_train_labels"
 PNEUMONIA = "pneumonia"
-DETAILED_CLASSES = ("Lung Opacity", "No Lung Opacity / Not Normal", "Normal")
 
 
 class RsnaPneumonia(Archive):
@@ -25,7 +24,6 @@ class RsnaPneumonia(Archive):
     def entries(self) -> Iterator[Entry]:
         """See `Archive.entries`: the labelled patients, then images on disk that the labels do not list."""
         targets, boxes = self._read_labels()
-        classes = self._read_classes()
         listed = {f"{FOLDER}/{patient}.dcm": patient for patient in targets}
         on_disk = (uri for uri in self.source.files(FOLDER) if uri.lower().endswith(".dcm"))
         unlisted = {uri: PurePosixPath(uri).stem for uri in on_disk if uri not in listed}
@@ -35,7 +33,7 @@ class RsnaPneumonia(Archive):
                 image=patient,
                 study=patient,
                 patient=patient,
-                labels=(Label(PNEUMONIA, targets.get(patient, -1)), *classes.get(patient, ())),
+                labels=(Label(PNEUMONIA, targets.get(patient, -1)),),
                 boxes=tuple(boxes.get(patient, ())),
                 problem=problem_of(self.source, uri),
             )
@@ -63,19 +61,3 @@ class RsnaPneumonia(Archive):
         if not (math.isfinite(x + y) and 0 < width < math.inf and 0 < height < math.inf):
             raise ValueError(f"{self.source.root}: the table {LABELS} holds a box without an area")
         return Box(PNEUMONIA, x, y, width, height)
-
-    def _read_classes(self) -> dict[str, tuple[Label, ...]]:
-        if find_table(self.source, CLASSES) is None:
-            return {}
-        found: dict[str, str] = {}
-        for row in read_rows(self.source, CLASSES, ("patientId", "class")):
-            if row["class"] not in DETAILED_CLASSES:
-                raise ValueError(
-                    f"{self.source.root}: the table {CLASSES} holds the class {row['class']!r}; "
-                    f"allowed are {', '.join(DETAILED_CLASSES)}"
-                )
-            found[row["patientId"]] = row["class"]
-        return {
-            patient: tuple(Label(name, int(name == shown)) for name in DETAILED_CLASSES)
-            for patient, shown in found.items()
-        }

@@ -9,18 +9,13 @@ from collections.abc import Iterator
 from components.core.archives.source import LocalSource
 
 
-def find_table(source: LocalSource, name: str) -> str | None:
-    """The uri of a table at the root, gzipped or not, or None."""
-    return next((uri for uri in (f"{name}.csv.gz", f"{name}.csv") if source.exists(uri)), None)
-
-
 def read_rows(source: LocalSource, name: str, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
     """The rows of the table `<name>.csv.gz` or `<name>.csv`, one at a time, only the named columns, stripped.
 
     Raises:
         ValueError: the table is missing, is damaged, is not UTF-8, or lacks a column; a row lacks a field.
     """
-    uri = find_table(source, name)
+    uri = next((uri for uri in (f"{name}.csv.gz", f"{name}.csv") if source.exists(uri)), None)
     if uri is None:
         raise ValueError(f"the archive at {source.root} has no table {name}.csv.gz or {name}.csv")
     place = f"{source.root}/{uri}"

@@ -11,17 +11,27 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from components.core.dicom.elements import number, numbers, optional, text
+from components.core.dicom.refusal import Refused
+
 Floats = npt.NDArray[np.float64]
 Curve = Callable[[Floats], Floats]
 
 
 def modality_values(dataset: Dataset, values: npt.NDArray[np.int32]) -> Floats:
-    """The stored values after the Modality LUT or the rescale, whichever the object has (PS3.3, C.11.1)."""
-    sequence = dataset.get("ModalityLUTSequence")
+    """The stored values after the Modality LUT or the rescale, whichever the object has (PS3.3, C.11.1).
+
+    Raises:
+        Refused: decode_failed, where the Modality LUT is malformed: the values then mean nothing.
+    """
+    sequence = optional(dataset, "ModalityLUTSequence")
     if sequence:
-        entries, first, _ = _table(sequence[0], dataset)
+        try:
+            entries, first, _ = _table(sequence[0], dataset)
+        except ValueError as error:
+            raise Refused("decode_failed", f"the Modality LUT is malformed: {error}") from None
         return entries[np.clip(values - first, 0, len(entries) - 1)]
-    slope, intercept = _number(dataset.get("RescaleSlope")), _number(dataset.get("RescaleIntercept"))
+    slope, intercept = (number(optional(dataset, f"Rescale{part}")) for part in ("Slope", "Intercept"))
     if slope is None or intercept is None or slope == 0:
         return values.astype(np.float64)
     return values.astype(np.float64) * slope + intercept
@@ -32,7 +42,8 @@ def curves(dataset: Dataset, chosen: int) -> Iterator[Curve]:
 
     `chosen` counts the VOI LUT Sequence where there is one, else the windows; past the end it means the last.
     """
-    tables = [lookup for item in dataset.get("VOILUTSequence") or () if (lookup := _lookup(item, dataset)) is not None]
+    lookups = (_lookup(item, dataset) for item in optional(dataset, "VOILUTSequence") or ())
+    tables = [lookup for lookup in lookups if lookup is not None]
     windows = list(_windows(dataset))
     first = tables or windows
     if first:
@@ -42,20 +53,23 @@ def curves(dataset: Dataset, chosen: int) -> Iterator[Curve]:
 
 
 def percentile_window(values: Floats, counts: npt.NDArray[np.integer], percentiles: tuple[float, float]) -> Curve:
-    """A linear window between two percentiles of the pixels, given as values and how many pixels have each."""
-    order = np.argsort(values, kind="stable")
-    share = np.cumsum(counts[order]) / max(int(counts.sum()), 1)
-    low, high = (values[order][np.searchsorted(share, percentile / 100)] for percentile in percentiles)
+    """A linear window between two percentiles of the pixels, given as values and how many pixels have each.
+
+    Where both percentiles fall on one value it is the whole range instead.
+    """
+    seen = np.flatnonzero(counts)
+    seen = seen[np.argsort(values[seen], kind="stable")]
+    share = np.cumsum(counts[seen]) / counts.sum()
+    low, high = (values[seen][np.searchsorted(share, percentile / 100)] for percentile in percentiles)
     if low == high:
-        seen = values[counts > 0]
-        low, high = seen.min(), seen.max()
+        low, high = values[seen[0]], values[seen[-1]]
     return lambda x: np.clip((x - low) / (high - low), 0, 1)
 
 
 def _windows(dataset: Dataset) -> Iterator[Curve]:
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    function = text(dataset, "VOILUTFunction").upper() or "LINEAR"
     smallest = {"LINEAR": 1.0, "LINEAR_EXACT": np.nextafter(0.0, 1.0), "SIGMOID": np.nextafter(0.0, 1.0)}
-    for center, width in zip(_numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth")), strict=False):
+    for center, width in zip(numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth"), strict=False):
         if center is not None and width is not None and width >= smallest.get(function, np.inf):
             yield _window(function, center, width)
 
@@ -76,9 +90,7 @@ def _lookup(item: Dataset, dataset: Dataset) -> Curve | None:
         entries, first, depth = _table(item, dataset)
     except ValueError:
         return None
-    top = max(float((1 << depth) - 1), float(entries.max()))
-    if top == 0:
-        return None
+    top = max(float((1 << depth) - 1), float(entries.max()))  # some descriptors understate the depth
     return lambda x: entries[np.clip(np.rint(x).astype(np.int64) - first, 0, len(entries) - 1)] / top
 
 
@@ -88,11 +100,12 @@ def _table(item: Dataset, dataset: Dataset) -> tuple[Floats, int, int]:
     Raises:
         ValueError: its descriptor or its data do not fit together.
     """
-    descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
-    if descriptor is None or data is None or len(descriptor) != 3:
+    descriptor, data = numbers(item, "LUTDescriptor"), optional(item, "LUTData")
+    if data is None or len(descriptor) != 3:
         raise ValueError("the look-up table has no descriptor of three numbers or no data")
-    count, first, depth = int(descriptor[0]) or 1 << 16, int(descriptor[1]), int(descriptor[2])
-    if dataset.get("PixelRepresentation", 0) == 1 and first > 0x7FFF:
+    count, first, depth = (int(part or 0) for part in descriptor)
+    count = count or 1 << 16  # PS3.3, C.11.1.1.1: 0 stands for 65536
+    if optional(dataset, "PixelRepresentation") == 1 and first > 0x7FFF:
         first -= 1 << 16  # written as US where SS was meant
     if isinstance(data, bytes):
         order = "<" if dataset.original_encoding[1] is not False else ">"
@@ -102,17 +115,3 @@ def _table(item: Dataset, dataset: Dataset) -> tuple[Floats, int, int]:
     if len(entries) < count or not 1 <= depth <= 16:
         raise ValueError("the look-up table is shorter than its descriptor says, or has no known depth")
     return entries, first, depth
-
-
-def _numbers(value: object) -> list[float | None]:
-    if value is None or isinstance(value, str | int | float):
-        return [_number(value)]
-    return [_number(one) for one in value]  # type: ignore[attr-defined]
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if np.isfinite(number) else None

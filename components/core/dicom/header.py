@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from components.core.dicom.elements import numbers, optional, text
+
 LATERAL_WORDS = {"LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT"}
 # Meanings of the view codes (PS3.16, CID 4010) that radiographs of the chest carry.
 VIEW_MEANINGS = {
@@ -15,7 +17,7 @@ VIEW_MEANINGS = {
     "right lateral": "LATERAL",
 }
 AGE_BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"))
-AGE_UNITS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
     """The facts of an object; what is missing or malformed is None, a view that is not known UNKNOWN."""
     return HeaderFacts(
         view=_view(dataset),
-        sex=normal_sex(_text(dataset, "PatientSex")),
-        age=age_in_years(_text(dataset, "PatientAge")),
+        sex=normal_sex(text(dataset, "PatientSex")),
+        age=age_in_years(text(dataset, "PatientAge")),
         scanner=_scanner(dataset),
         pixel_spacing_mm=_spacing(dataset),
-        photometric_interpretation=_text(dataset, "PhotometricInterpretation"),
+        photometric_interpretation=text(dataset, "PhotometricInterpretation"),
     )
 
 
@@ -56,10 +58,10 @@ def normal_sex(word: str | None) -> str | None:
     return {"F": "F", "FEMALE": "F", "M": "M", "MALE": "M"}.get(first)
 
 
-def age_in_years(text: str | None) -> int | None:
+def age_in_years(word: str | None) -> int | None:
     """Full years of a DICOM age string (PS3.5, 6.2: 058Y, 018M, 003W, 010D), or None."""
-    match = re.fullmatch(r"(\d{1,3})([DWMY])", (text or "").strip().upper())
-    return int(int(match[1]) * AGE_UNITS[match[2]]) if match else None
+    match = re.fullmatch(r"(\d{1,3})([DWMY])", (word or "").strip().upper())
+    return int(int(match[1]) / PER_YEAR[match[2]]) if match else None
 
 
 def age_band(years: int | None) -> str | None:
@@ -70,33 +72,22 @@ def age_band(years: int | None) -> str | None:
 
 
 def _view(dataset: Dataset) -> str:
-    view = normal_view(_text(dataset, "ViewPosition"))
-    codes = dataset.get("ViewCodeSequence")
+    view = normal_view(text(dataset, "ViewPosition"))
+    codes = optional(dataset, "ViewCodeSequence")
     if view == "UNKNOWN" and codes:
-        return VIEW_MEANINGS.get(_text(codes[0], "CodeMeaning").lower(), "UNKNOWN")
+        return VIEW_MEANINGS.get(text(codes[0], "CodeMeaning").lower(), "UNKNOWN")
     return view
 
 
 def _scanner(dataset: Dataset) -> str | None:
-    words = f"{_text(dataset, 'Manufacturer')} {_text(dataset, 'ManufacturerModelName')}".split()
+    words = f"{text(dataset, 'Manufacturer')} {text(dataset, 'ManufacturerModelName')}".split()
     return " ".join(words)[:64] or None
 
 
 def _spacing(dataset: Dataset) -> float | None:
     """Millimetres between rows: Pixel Spacing, else Imager Pixel Spacing (PS3.3, 10.7.1.1 and C.8.11.5)."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        try:
-            spacing = float(dataset.get(keyword)[0])
-        except (TypeError, ValueError, IndexError):
-            continue
-        if 0 < spacing < 100:
+        spacing = next(iter(numbers(dataset, keyword)), None)
+        if spacing is not None and 0 < spacing < 100:
             return spacing
     return None
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    try:
-        value = dataset.get(keyword)
-    except (ValueError, TypeError, NotImplementedError):
-        return ""
-    return "" if value is None else str(value).strip()

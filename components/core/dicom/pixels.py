@@ -86,9 +86,10 @@ def stored_pixels(dataset: FileDataset) -> Stored:
         warnings.simplefilter("ignore")
         try:
             syntax = _transfer_syntax(dataset)
+            decoder = get_decoder(syntax)
             bits, high_bit, signed = _layout(dataset)
             _refuse_truncated(dataset, syntax)
-            decoded, _ = get_decoder(syntax).as_array(
+            decoded, _ = decoder.as_array(
                 dataset,
                 index=0,
                 raw=True,
@@ -145,6 +146,6 @@ def _refuse_truncated(dataset: Dataset, syntax: UID) -> None:
         frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     except (ValueError, struct.error):
         raise Refused("truncated", "the fragments of the compressed pixel data end early") from None
-    # Most codecs decode a codestream that was cut short without a word.
-    if syntax != RLELossless and not frame.rstrip(b"\0").endswith(END_OF_CODESTREAM):
+    # Most codecs decode a codestream that was cut short without a word. Some encoders pad with either byte.
+    if syntax != RLELossless and not frame.rstrip(b"\0\xff").endswith(END_OF_CODESTREAM):
         raise Refused("truncated", "the compressed pixel data lack their end marker")

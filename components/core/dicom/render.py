@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from components.core.dicom.elements import number, optional
 from components.core.dicom.grey import curves, modality_values, percentile_window
 from components.core.dicom.header import HeaderFacts, header_facts
 from components.core.dicom.pixels import Stored, read_object, stored_pixels
@@ -77,5 +78,16 @@ def _tables(
     for curve in curves(dataset, window):
         yield curve(values)
     counts = np.bincount(stored.field(stored.raw_HW.ravel()), minlength=len(values))
+    counts[_padding(dataset, stored.values)] = 0
     if np.count_nonzero(counts) > 1:
         yield percentile_window(values, counts, percentiles)(values)
+
+
+def _padding(dataset: Dataset, values: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Which values stand for pixels outside the exposed field (Pixel Padding Value, PS3.3, C.7.5.1.1.2)."""
+    first = number(optional(dataset, "PixelPaddingValue"))
+    if first is None:
+        return np.zeros(values.shape, np.bool_)
+    last = number(optional(dataset, "PixelPaddingRangeLimit"))
+    last = first if last is None else last
+    return (values >= min(first, last)) & (values <= max(first, last))
