@@ -23,6 +23,7 @@ SPLITS = {"train": 0.65, "validate": 0.08, "test": 0.27}  # of the patients
 STUDIES_A_PATIENT = (0.6, 0.25, 0.15)  # chances of 1, 2 and 3
 SECOND_IMAGE = 0.1  # chance of a second exposure in a study
 FOLLOW_UP = 0.5  # chance that a later study shows the earlier one's findings, changed
+OLDER_STUDIES = 0.55  # chance that a first study is compared with one that the archive does not have
 GONE = 0.25  # chance that a finding is gone at a follow-up
 DRIFT = 0.3  # largest change of a severity at a follow-up
 
@@ -158,7 +159,9 @@ def make(job: Job) -> Made:
     for images in planned_images(job):
         study, shot = images[0].study, images[0].shot
         rng = stream(job.settings, job.archive, Stream.REPORT, images[0].study_number)
-        report = write_report(Context(study, shot.visit.age, before), job.settings.unmentioned_share, rng)
+        compared = before is not None or rng.random() < OLDER_STUDIES
+        context = Context(study, shot.visit.age, before, compared)
+        report = write_report(context, job.settings.unmentioned_share, rng)
         report_uri = f"{folder}/s{shot.study_id}.txt"
         put(made, job.folder, report_uri, report.text.encode())
         for pathology, anatomy, presence in report.asserted:

@@ -1,6 +1,6 @@
 """The words of the phantom's reports: data files and their schema.
 
-Templates hold {degree}, {noun}, {of} (a place as an adjective), {at} (a place with its preposition), and `a(n)`.
+Templates hold {degree}, {noun}, {of} (a place as an adjective), {at} (a place with its preposition), {side} and `a(n)`.
 """
 
 from functools import cache
@@ -14,6 +14,7 @@ from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
 FOLDER = Path(__file__).parent
 Texts = tuple[str, ...]
+Change = Literal["same", "new", "worse", "better"]
 Presence = Literal["present", "absent", "uncertain"]
 Row = tuple[str, str, Presence]  # pathology, anatomy, presence
 FINDING_FILES = ("lungs", "pleura_and_heart", "devices", "bones")
@@ -74,7 +75,12 @@ class FindingWording(_Entry):
     present: tuple[Template, ...]
     several: tuple[Template, ...] = ()
     uncertain: tuple[Template, ...] = ()
-    other_side: Texts = ()
+    changes: tuple[Change, ...] = ("same", "new", "worse", "better")  # what may be said against the study before
+    resolved: Texts | None = None  # how it is told that it has gone; the common ways where not given
+    other_side: Texts = ()  # how it is denied on the other side
+    absent: Texts = ()  # its names in plain denials, which assert it absent at `absent_at`
+    absent_at: str = "unspecified"
+    absent_unless: tuple[str, ...] = ()  # pathologies that forbid a plain denial
     impression: Texts = ()
 
     @field_validator("present", "several", "uncertain", mode="before")
@@ -83,7 +89,7 @@ class FindingWording(_Entry):
         return [{"text": template} if isinstance(template, str) else template for template in templates]
 
 
-class Denial(_Entry):
+class Statement(_Entry):
     """Sentences of what is absent or normal; not used where one of `unless`, or what they deny, was drawn."""
 
     system: str
@@ -107,7 +113,7 @@ class Headings(_Entry):
     titles: Texts
     names: dict[str, Texts]
     chance: dict[str, float]
-    content: dict[str, Texts | dict[str, Texts]]
+    content: dict[str, dict[str, Texts]]  # by section and view
     sex: dict[str, Texts]
     reasons: Texts
     priors: Texts
@@ -119,11 +125,13 @@ class Wording(_Entry):
 
     findings: dict[str, FindingWording]
     places: Places
-    comparison: dict[str, Texts]
+    comparison: dict[Change, Texts]
+    resolved: Texts
     hedges: Texts
-    denials: tuple[Denial, ...]
-    remarks: tuple[Denial, ...]
-    nothing: tuple[Denial, ...]
+    denying: Texts
+    denials: tuple[Statement, ...]
+    remarks: tuple[Statement, ...]
+    nothing: tuple[Statement, ...]
     orders: tuple[tuple[str, ...], ...]
     headings: Headings
 
