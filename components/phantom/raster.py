@@ -7,12 +7,13 @@ Suffixes: H, W rows and columns, N points, 2 the coordinates (u, v) or (x, y).
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
 
 FRACTION_BITS = 4
+COARSE = 4
 
 Points = Sequence[Sequence[float] | np.ndarray] | np.ndarray
 
@@ -71,6 +72,7 @@ class Canvas:
         shift: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.height, self.width = height, width
+        self.zoom, self.tilt, self.shift = zoom, tilt, shift
         self.unit = min(height, width) * zoom
         cosine, sine = np.cos(tilt) * self.unit, np.sin(tilt) * self.unit
         self._turn_22 = np.array([[cosine, sine], [-sine, cosine]])
@@ -131,11 +133,22 @@ class Canvas:
         """Smooth noise of mean 0 and deviation about 1, with blotches of a size in body units."""
         rows = max(4, round(self.height / self.unit / grain))
         columns = max(4, round(self.width / self.unit / grain))
-        small = rng.standard_normal((rows, columns), dtype=np.float32)
-        return cv2.resize(small, (self.width, self.height), interpolation=cv2.INTER_CUBIC) * np.float32(1.35)
+        small = rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(1.35)
+        return cv2.resize(small, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
+
+    @cached_property
+    def coarse(self) -> "Canvas":
+        """The same view on a grid of `COARSE` times fewer rows and columns, for what is smooth."""
+        return Canvas(-(-self.height // COARSE), -(-self.width // COARSE), self.zoom, self.tilt, self.shift)
+
+    def from_coarse(self, image_HW: np.ndarray) -> np.ndarray:
+        """An image of the coarse grid on this one."""
+        return cv2.resize(image_HW, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
 
     def blob(self, centre: tuple[float, float], radii: tuple[float, float], angle: float = 0.0) -> np.ndarray:
         """A Gaussian hill of height 1 whose deviations are the radii."""
+        if min(radii) * self.unit > 1.5 * COARSE:
+            return self.from_coarse(self.coarse.blob(centre, radii, angle))
         du, dv = self.u_HW - np.float32(centre[0]), self.v_HW - np.float32(centre[1])
         cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         along, across = (

@@ -92,32 +92,32 @@ def _silhouette(body: Body) -> np.ndarray:
 
 
 def _trunk(canvas: Canvas, body: Body) -> np.ndarray:
-    """Attenuation of the soft tissue of chest, shoulders, neck and abdomen, as if there were no air in it."""
+    """Attenuation of soft tissue [H, W] as if it filled the image and held no air."""
     u, v = canvas.u_HW, canvas.v_HW
     half = np.float32(body.half_width + 0.10 + 0.035 * body.fat)
     wall = np.clip(1 - np.square(u / half), np.float32(0.18), 1)
     depth = np.float32(3.55 + 0.30 * body.fat) * np.power(wall, np.float32(0.26))
+    low = np.clip((v - np.float32(body.right.dome + 0.01)) / np.float32(0.16), 0, 1)
     depth *= np.float32(0.72) + np.float32(0.28) * np.clip((v + np.float32(0.03)) / np.float32(0.16), 0, 1)
-    return depth * canvas.area(_silhouette(body), soft=0.010)
+    return depth + np.float32(0.25) * low
 
 
-def _breasts(canvas: Canvas, body: Body) -> np.ndarray:
+def _chest_wall(canvas: Canvas, body: Body) -> np.ndarray:
     """Attenuation of the breasts: crescents over the lower lungs; of the pectoral muscles in men."""
     if not body.breast:
         muscles = [ellipse((side * 0.25, 0.27), (0.15, 0.13), side * 0.35) for side in (LEFT, RIGHT)]
         return np.float32(0.16) * canvas.area(*muscles, soft=0.022)
     size = 0.135 + 0.03 * body.breast
     shapes = [ellipse((side * 0.235, 0.575 + 0.02 * body.breast), (size, size * 0.92)) for side in (LEFT, RIGHT)]
-    image = canvas.area(*shapes, soft=0.006)
+    image = canvas.area(*shapes, soft=0.013)
     droop = np.clip((canvas.v_HW - np.float32(0.44)) / np.float32(0.22), 0, 1)
-    return np.float32(0.55 * body.breast) * image * droop
+    return np.float32(0.40 * body.breast) * image * droop
 
 
-def _abdomen(canvas: Canvas, body: Body, lungs_HW: np.ndarray) -> np.ndarray:
-    """Attenuation that the abdomen has beyond the chest's, with the stomach bubble under the left diaphragm."""
-    low = np.clip((canvas.v_HW - np.float32(body.right.dome + 0.01)) / np.float32(0.16), 0, 1)
+def _stomach_bubble(canvas: Canvas, body: Body, lungs_HW: np.ndarray) -> np.ndarray:
+    """The attenuation that the air in the stomach takes away, under the left diaphragm."""
     bubble = ellipse((0.155, body.left.dome + 0.065), (0.062, 0.034), -0.15)
-    return np.float32(0.25) * low - np.float32(0.55) * canvas.area(bubble, soft=0.005) * (1 - lungs_HW)
+    return np.float32(0.55) * canvas.area(bubble, soft=0.005) * (1 - lungs_HW)
 
 
 def _airways(canvas: Canvas, body: Body) -> np.ndarray:
@@ -203,9 +203,11 @@ def build_scene(canvas: Canvas, body: Body, normal: Body, rng: np.random.Generat
     depth = np.float32(0.42) + np.float32(0.95) * np.square(canvas.blur(lungs, 0.055))
     scene.air_HW = np.float32(1.62) * lungs * np.minimum(depth, np.float32(1.15)) * (1 - taken)
     scene.vessel_HW = _vessels(canvas, body, rng) * lungs * (1 - np.float32(0.75) * taken)
-    bones = skeleton.ribs(canvas, body) + skeleton.clavicles(canvas, body) + skeleton.scapulae(canvas, body)
-    soft = _trunk(canvas, body) + _breasts(canvas, body) + _abdomen(canvas, body, lungs)
-    tissue = soft + bones + skeleton.spine(canvas, body) + dense - _airways(canvas, body)
+    bones = skeleton.ribs(canvas, body) * (np.float32(0.5) + np.float32(0.5) * lungs * (1 - taken))
+    bones += skeleton.clavicles(canvas, body) + skeleton.scapulae(canvas, body) + skeleton.spine(canvas, body)
+    soft = canvas.from_coarse(_trunk(canvas.coarse, body) + _chest_wall(canvas.coarse, body))
+    soft *= canvas.area(_silhouette(body), soft=0.010)
+    tissue = soft + bones + dense - _airways(canvas, body) - _stomach_bubble(canvas, body, lungs)
     scene.tissue_HW = tissue.astype(np.float32)
     return scene
 

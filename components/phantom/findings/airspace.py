@@ -86,7 +86,7 @@ def edema(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarra
         reach = (0.085, 0.12) if alveolar else (0.12, 0.19)
         haze += canvas.blob((u + side * 0.055, v + 0.075), reach, side * -0.12)
     if alveolar:
-        clumps = np.clip(1 + np.float32(0.20) * canvas.texture(rng, 0.030), np.float32(0.3), 2)
+        clumps = np.clip(1 + np.float32(0.16) * canvas.texture(rng, 0.020), np.float32(0.3), 2)
         strength = 0.10 + 0.62 * finding.severity
     else:
         clumps = 1 + np.float32(0.12) * canvas.texture(rng, 0.010)

@@ -67,20 +67,19 @@ def scar(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray
     severity = finding.severity
     streaks, caps = [], np.zeros_like(scene.air_HW)
     for side in sides(finding.anatomy):
-        top = np.array([side * 0.42 * body.half_width, body.apex + 0.012])
-        for _ in range(4 + round(10 * severity)):
-            angle = rng.uniform(0.15, 1.35) if rng.random() < 0.5 else rng.uniform(1.35, 2.7)
-            length = (0.045 + 0.085 * severity) * rng.uniform(0.6, 1.2)
-            end = top + length * np.array([np.cos(angle), np.sin(angle)])
-            start = top + rng.normal(0, (0.035, 0.014))
-            streaks.append(smooth_curve([start, 0.5 * (start + end) + rng.normal(0, 0.005, 2), end], samples=4))
-        outer = float(cage_width(body, body.apex + 0.03))
-        caps += canvas.blob((side * 0.66 * outer, body.apex + 0.010), (0.055, 0.012 + 0.026 * severity))
+        outer = float(cage_width(body, body.apex + 0.04))
+        top = np.array([side * 0.60 * outer, body.apex + 0.012])
+        for _ in range(6 + round(14 * severity)):
+            start = top + rng.normal(0, (0.040, 0.016))
+            heading = np.array([rng.normal(0, 0.7), rng.uniform(0.3, 1.0)])
+            end = start + (0.030 + 0.060 * severity) * rng.uniform(0.5, 1.2) * heading
+            streaks.append(smooth_curve([start, 0.5 * (start + end) + rng.normal(0, 0.006, 2), end], samples=4))
+        caps += canvas.blob((side * 0.62 * outer, body.apex + 0.010), (0.060, 0.014 + 0.030 * severity))
     lungs = scene.both_lungs
-    lines = canvas.lines(streaks, 0.0040 + 0.0025 * severity, soft=0.0018)
-    share = (
-        np.clip(np.float32(0.20 + 0.55 * severity) * lines + np.float32(0.15 + 0.60 * severity) * caps, 0, 1) * lungs
-    )
+    lines = canvas.lines(streaks, 0.0034 + 0.0020 * severity, soft=0.0020)
+    uneven = np.clip(1 + np.float32(0.25) * canvas.texture(rng, 0.016), 0, 2)
+    share = np.float32(0.22 + 0.50 * severity) * lines + np.float32(0.15 + 0.62 * severity) * caps * uneven
+    share = np.clip(share, 0, 1) * lungs
     change = share * scene.air_HW
     scene.fill(share)
     return visible(change, 0.2)

@@ -37,7 +37,7 @@ def pneumothorax(scene: Scene, finding: Finding, rng: np.random.Generator) -> np
     fall = (0.045 + 0.50 * finding.severity) * rng.uniform(0.95, 1.05)
     down = np.clip((outline[:, 1] - body.apex) / (body.side(side).angle - body.apex), 0, 1)
     out = np.clip((side * outline[:, 0] - 0.03) / 0.15, 0, 1)
-    share = fall * (1 - 0.80 * down) * out
+    share = fall * (1 - 0.72 * down**3) * out
     edge = outline + (centre - outline) * share[:, None]
     lung = canvas.area(edge, soft=0.0012)
     space = scene.lungs[side] * (1 - lung)

@@ -69,7 +69,8 @@ def elevated(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.nda
     """The part of the lung that the elevated diaphragm has taken."""
     (side,) = sides(finding.anatomy)
     before = scene.canvas.area(lung_outline(scene.normal, side))
-    return (before > 0.5) & (scene.lungs[side] < 0.5)
+    below = scene.canvas.v_HW > np.float32(scene.body.side(side).dome - 0.01)
+    return (before > 0.5) & (scene.lungs[side] < 0.5) & below
 
 
 def hyperinflate(body: Body, finding: Finding) -> Body:
