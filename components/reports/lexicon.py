@@ -62,7 +62,11 @@ class Lexicon:
     sites: dict[str, str]
     only: frozenset[str]
     also: dict[str, tuple[str, ...]]
+    healthy: frozenset[str]
+    of_places: frozenset[str]
     zones: dict[str, dict[str, str]]
+    groups: dict[str, str]
+    weak: frozenset[str]
     meanings: dict[tuple[str, str], str]
     entailments: dict[tuple[str, str], tuple[str, ...]]
 
@@ -199,12 +203,20 @@ class _Builder:
                 for name, term in terms.items()
                 if "also" in term
             },
+            healthy=frozenset(name for name, term in terms.items() if term.get("healthy")),
+            of_places=frozenset(name for name, term in terms.items() if term.get("healthy") or term.get("of_places")),
             zones=content["zones"],
+            groups={place: group for zone in content["zones"].values() for group, place in zone.items()}
+            | dict(content["groups"]),
+            weak=frozenset(self.check(name, content["places"], "a place of this file") for name in content["weak"]),
             meanings={
                 (say, at): rule["means"] for rule in content["meanings"] for say in rule["say"] for at in rule["at"]
             },
             entailments={
-                (say, rule["at"]): tuple(rule["absent"]) for rule in content["entailments"] for say in rule["say"]
+                (say, at): tuple(rule["absent"])
+                for rule in content["entailments"]
+                for say in rule["say"]
+                for at in rule["at"]
             },
         )
 

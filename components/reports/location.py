@@ -2,100 +2,195 @@
 
 from components.reports.lexicon import Lexicon
 from components.reports.mentions import Item
-from components.reports.presence import STATES
 
 SIDE_ONLY = ""  # the value of a place of which only the side is said
 
 
 def compose(items: list[Item], lexicon: Lexicon) -> list[Item]:
     """Give places their sides and half-named zones their nouns; a side without a place becomes a place of its own."""
-    completed = _complete_zones(items, lexicon)
     composed: list[Item] = []
-    side, loose = "", -1  # the side in force, and the index in `composed` of one that no place has taken yet
-    for item in completed:
+    side = ""  # the side in force within a coordination of places
+    loose: Item | None = None  # a side that no place has taken yet
+    for item in _complete_zones(items, lexicon):
+        before = composed[-1] if composed else None
         if item.kind == "side":
-            if loose >= 0 and composed[-1].kind in ("join", "place") and loose >= len(composed) - 2:
-                side = "both" if item.value != side else side
-                composed[loose].side = side
+            if loose is not None and before is not None and before.kind == "join" and composed[-2] is loose:
+                composed.pop()
+                loose.side = side = item.value if item.value == side else "both"
                 continue
             side = item.value
-            item.kind, item.value, item.side = "place", SIDE_ONLY, side
-            loose = len(composed)
-            composed.append(item)
-            continue
-        if item.kind == "place":
-            if loose >= 0 and not item.side:
+            loose = Item("place", SIDE_ONLY, item.phrase, item.start, item.end, side, gap=item.gap)
+            item = loose
+        elif item.kind == "place":
+            if loose is not None and before is loose and not item.side:
+                composed.pop()
+                item.side, item.start, item.gap = side, loose.start, loose.gap
+            elif not item.side and before is not None and before.kind in ("join", "place"):
                 item.side = side
-                item.start = composed[loose].start
-                item.gap = composed[loose].gap
-                del composed[loose:]
-            elif side and not item.side and composed and composed[-1].kind == "join":
-                item.side = side
-            side, loose = item.side, -1
-        elif item.kind in ("noun", "verb", "stop"):
-            side, loose = "", -1
-        elif item.kind not in ("join", "adjective"):
-            loose = -1
+            side, loose = item.side, None
+        elif item.kind != "join":
+            loose = loose if item.kind == "adjective" else None
+            side = side if item.kind == "adjective" else ""
         composed.append(item)
     return composed
 
 
 def _complete_zones(items: list[Item], lexicon: Lexicon) -> list[Item]:
+    """ "Mid and upper lung zones": a zone takes its noun from the next place, and is dropped where there is none."""
     completed: list[Item] = []
     group = ""
     for item in reversed(items):
         if item.kind == "zone":
             if group:
-                item.kind, item.value = "place", lexicon.zones[item.value][group]
+                item = Item("place", lexicon.zones[item.value][group], item.phrase, item.start, item.end, gap=item.gap)
                 completed.append(item)
             continue
         if item.kind == "place":
-            group = "lobe" if item.value.endswith("_lobe") else "lung" if item.value.endswith(("_lung", "lung")) else ""
+            group = lexicon.groups.get(item.value, "")
         elif item.kind not in ("join", "side"):
             group = ""
         completed.append(item)
     return completed[::-1]
 
 
-def _before(items: list[Item], index: int) -> list[Item]:
-    """The places that stand before a finding within its noun phrase: "left lower lobe and lingular opacities"."""
-    places: list[Item] = []
-    for position in range(index - 1, -1, -1):
-        item = items[position]
-        after_place = position > 0 and items[position - 1].kind == "place"
-        if item.kind == "place":
-            places.append(item)
-        elif not (
-            (item.kind == "join" and places and after_place)
-            or (item.kind == "adjective" and not places)
-            or (item.kind == "cue_before" and not places and after_place)
-        ):
-            break
-    return places[::-1]
+class Grammar:
+    """The places of each finding of a sentence, found from left to right."""
 
+    def __init__(self, items: list[Item], lexicon: Lexicon) -> None:
+        self.items, self.lexicon = items, lexicon
+        self.taken: set[int] = set()  # the places that an earlier finding has
+        self.inherited: list[Item] = []  # the places of the finding before
 
-def _belongs_to_next(items: list[Item], index: int) -> bool:
-    """Whether the place at an index stands before another finding: "opacity and left effusion"."""
-    position = index + 1
-    while position < len(items) and items[position].kind in ("adjective", "place"):
-        position += 1
-    return position < len(items) and items[position].kind == "noun"
+    def places(self, index: int) -> list[Item] | None:
+        """The places of a finding; an empty list where none is said, None where it is no finding of its own.
 
+        Must be asked for the findings in their order.
+        """
+        item = self.items[index]
+        places = self._of_noun(index) if item.kind == "noun" else self._of_adjective(index)
+        if places is None:
+            return None
+        if item.kind == "noun":
+            if self.inherited and not any(place.side or place.value not in self.lexicon.weak for place in places):
+                places = self.inherited
+            places = places or self._topic(index)
+            self.inherited = places
+        self.taken.update(map(id, places))
+        return places
 
-def _after(items: list[Item], index: int) -> list[Item]:
-    """The places that follow a finding: "opacities are seen in the left base and lingula"."""
-    places: list[Item] = []
-    previous = "noun"
-    for position in range(index + 1, len(items)):
-        item = items[position]
-        if item.kind == "place":
-            if _belongs_to_next(items, position) and (places or previous != "preposition"):
+    def forget(self) -> None:
+        """A new clause begins: what follows inherits nothing."""
+        self.inherited = []
+
+    def _of_noun(self, index: int) -> list[Item]:
+        before, after = self._before(index), self._after(index)
+        if not before or not after:
+            return before or after
+        if all(place.value == SIDE_ONLY for place in after):
+            return self._with_sides(before, after)
+        if any(place.side and place.value for place in before):
+            return before
+        side = next((place.side for place in before if place.side), "")
+        for place in after:
+            place.side = place.side or side
+        return after
+
+    def _with_sides(self, before: list[Item], after: list[Item]) -> list[Item]:
+        """ "Mid lung opacities bilaterally"; "left effusion, and on the right as well": here both sides are meant."""
+        if any(place.side for place in before):
+            return before + after if all(place.value == SIDE_ONLY for place in before) else before
+        return [
+            Item("place", place.value, place.phrase, place.start, place.end, side.side, gap=place.gap)
+            for place in before
+            for side in after
+        ]
+
+    def _before(self, index: int) -> list[Item]:
+        """The places before a finding within its noun phrase: "left lower lobe and lingular opacities"."""
+        places: list[Item] = []
+        nearest = 0  # how many places stand after the last join
+        for position in range(index - 1, -1, -1):
+            item = self.items[position]
+            after_place = position > 0 and self.items[position - 1].kind == "place"
+            if item.kind == "place":
+                places.append(item)
+            elif item.kind == "join" and places and after_place:
+                nearest = nearest or len(places)
+            elif item.kind == "preposition" or (item.kind == "adjective" and places):
+                # "in the right base and lingular scarring", "normal heart and aortic ectasia": the first is another's.
+                return places[: nearest or len(places)][::-1]
+            elif not (item.kind == "adjective" or (item.kind == "cue_before" and not places and after_place)):
                 break
-            places.append(item)
-        elif _ends_after(item, bool(places), previous):
-            break
-        previous = item.kind
-    return places
+        return places[::-1]
+
+    def _after(self, index: int) -> list[Item]:
+        """The places that follow a finding: "opacities are seen in the left base and lingula"."""
+        places: list[Item] = []
+        previous = "noun"
+        for position in range(index + 1, len(self.items)):
+            item = self.items[position]
+            if item.kind == "place":
+                if self._belongs_to_next(position) and (places or previous != "preposition"):
+                    break
+                places.append(item)
+            elif _ends_after(item, bool(places), previous):
+                break
+            previous = item.kind
+        return places
+
+    def _belongs_to_next(self, index: int) -> bool:
+        """Whether the place at an index stands before another finding: "opacity and left effusion"."""
+        position = index + 1
+        while position < len(self.items) and self.items[position].kind in ("adjective", "place"):
+            position += 1
+        return position < len(self.items) and self.items[position].kind == "noun"
+
+    def _topic(self, index: int) -> list[Item]:
+        """A place that stands before its clause: "in the left lower lobe there is a nodule"."""
+        places: list[Item] = []
+        for position in range(index - 1, -1, -1):
+            item = self.items[position]
+            if item.kind == "place" and id(item) not in self.taken:
+                places.append(item)
+            elif item.kind in ("noun", "place") or (places and item.kind != "join"):
+                break
+        return places[::-1]
+
+    def _of_adjective(self, index: int) -> list[Item] | None:
+        """The places that an adjective describes; those of the finding that it describes, or None where it may not."""
+        of_findings = self.items[index].value not in self.lexicon.of_places
+        subject = self._subject(index) if self._is_predicate(index) else []
+        if subject:
+            return subject
+        places: list[Item] = []
+        for position in range(index + 1, len(self.items)):
+            item = self.items[position]
+            if item.kind == "place":
+                places.append(item)
+            elif item.kind == "noun":
+                return self._of_noun(position) if of_findings else None
+            elif item.kind not in ("join", "adjective") or (places and item.kind == "adjective"):
+                break
+        places = places or self._subject(index)
+        return places if places or of_findings else None
+
+    def _is_predicate(self, index: int) -> bool:
+        """Whether a verb stands before an adjective: "the lungs are clear"."""
+        position = index - 1
+        while position >= 0 and self.items[position].kind in ("adjective", "join", "cue_before", "preposition"):
+            position -= 1
+        return position >= 0 and self.items[position].kind == "verb"
+
+    def _subject(self, index: int) -> list[Item]:
+        """The places before an adjective: "heart size and mediastinal contours are normal"."""
+        places: list[Item] = []
+        for position in range(index - 1, -1, -1):
+            item = self.items[position]
+            if item.kind == "place":
+                places.append(item)
+            elif item.kind in ("stop", "noun") or (places and item.kind in ("verb", "adjective")):
+                break
+        return places[::-1]
 
 
 def _ends_after(item: Item, found: bool, previous: str) -> bool:
@@ -104,87 +199,43 @@ def _ends_after(item: Item, found: bool, previous: str) -> bool:
         return found or previous != "join"
     if item.kind == "cue_before":
         return found or item.value != "present"
-    return item.kind == "stop" or (found and item.kind not in ("join", "preposition"))
+    if item.kind == "preposition":
+        return found and previous != "join"
+    return item.kind == "stop" or (found and item.kind != "join")
 
 
-def _subject(items: list[Item], index: int) -> list[Item]:
-    """The places of which an adjective is said: "heart size and mediastinal contours are normal"."""
-    places: list[Item] = []
-    for position in range(index - 1, -1, -1):
-        item = items[position]
-        if item.kind == "place":
-            places.append(item)
-        elif item.kind in ("stop", "noun") or (item.kind in ("verb", "adjective") and places):
-            break
-    return places[::-1]
+Pair = tuple[str, str]
 
 
-def _described(items: list[Item], index: int) -> list[Item] | None:
-    """The places that an adjective stands before: "clear lungs"; None where it describes a finding."""
-    places: list[Item] = []
-    for position in range(index + 1, len(items)):
-        item = items[position]
-        if item.kind == "place":
-            places.append(item)
-        elif item.kind == "noun":
-            return places or None
-        elif item.kind == "join" or (not places and item.kind in ("adjective", "preposition")):
-            continue
-        else:
-            break
-    return places
+def pairs(item: Item, places: list[Item], lexicon: Lexicon) -> tuple[list[Pair], list[Pair]]:
+    """The (pathology, anatomy) pairs of a mention at its places, and those that it rules out if it is present.
+
+    "Enlarged" at the heart is cardiomegaly; where the report names no place it is the finding's default site.
+    """
+    named: list[Item | None] = [place for place in places if place.value != SIDE_ONLY] or [*places] or [None]
+    said: list[Pair] = []
+    ruled_out: list[Pair] = []
+    for place in named:
+        where = place.value if place else ""
+        pathology = lexicon.meanings.get((item.value, where), item.value)
+        for name in (pathology, *lexicon.also.get(pathology, ())):
+            said.extend((name, anatomy) for anatomy in anatomies(name, item.at, place, lexicon))
+        for name in lexicon.entailments.get((item.value, where), ()):
+            ruled_out.extend((name, anatomy) for anatomy in anatomies(name, "", place, lexicon))
+    return said, ruled_out
 
 
-def places_of(items: list[Item], index: int) -> list[Item] | None:
-    """The places that the sentence gives to a finding, by its index; None where an adjective describes a finding."""
-    item = items[index]
-    if item.kind == "adjective":
-        return _of_adjective(items, index)
-    before, after = _before(items, index), _after(items, index)
-    if not before or not after:
-        return before or after
-    if any(place.side and place.value for place in before):
-        return before
-    if all(place.side for place in after) or not any(place.side for place in before):
-        return after
-    side = next(place.side for place in before if place.side)
-    for place in after:
-        place.side = place.side or side
-    return after
-
-
-def _of_adjective(items: list[Item], index: int) -> list[Item] | None:
-    predicate = False
-    for position in range(index - 1, -1, -1):
-        kind = items[position].kind
-        if kind == "verb":
-            predicate = True
-        if kind not in ("adjective", "join", "cue_before", "side"):
-            break
-    subject = _subject(items, index)
-    if predicate and subject:
-        return subject
-    described = _described(items, index)
-    if described is None:
-        return None if items[index].value in STATES else []
-    return described or subject
-
-
-def anatomies_of(pathology: str, places: list[Item], at: str, lexicon: Lexicon) -> tuple[str, ...]:
-    """The anatomies at which a pathology is, from its places; its default site where the report names none."""
+def anatomies(pathology: str, at: str, place: Item | None, lexicon: Lexicon) -> tuple[str, ...]:
+    """The anatomies of a pathology at one place, or at its default site."""
     site = at or lexicon.sites.get(pathology, "unspecified")
-    fixed = pathology in lexicon.only or bool(at)
-    found: dict[str, None] = {}
-    named = [place for place in places if place.value != SIDE_ONLY]
-    for place in named or places:
-        name = site if fixed or place.value == SIDE_ONLY else place.value
-        side = place.side
-        if place.value == SIDE_ONLY and site == "unspecified":
-            name = "lung"
-        if not side and fixed:
-            side = _own_side(place, lexicon)
-        found.update(dict.fromkeys(lexicon.places[name].anatomies(side)))
-    return tuple(found) or lexicon.places[site].anatomies("")
+    if place is None:
+        return lexicon.places[site].anatomies("")
+    fixed = bool(at) or pathology in lexicon.only
+    if not fixed and place.value != SIDE_ONLY:
+        return lexicon.places[place.value].anatomies(place.side)
+    if site == "unspecified" and not fixed:
+        site = "lung"
+    return lexicon.places[site].anatomies(place.side or _own_side(place, lexicon))
 
 
 def _own_side(place: Item, lexicon: Lexicon) -> str:

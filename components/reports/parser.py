@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from components.reports.lexicon import Lexicon, lexicon
-from components.reports.location import anatomies_of, compose, places_of
-from components.reports.mentions import Item, items_of
-from components.reports.presence import STATES, decide
+from components.reports.lexicon import lexicon
+from components.reports.location import Grammar, compose, pairs
+from components.reports.mentions import items_of
+from components.reports.presence import decide
 from components.reports.text import Span, sections, sentences
 
 REMEMBERED_SENTENCES = 1 << 16
@@ -38,53 +38,27 @@ class Finding:
 Relative = tuple[str, str, str, int, int, str]
 
 
-def _meaning(item: Item, anatomies: tuple[str, ...], known: Lexicon) -> list[tuple[str, str]]:
-    """The (pathology, anatomy) pairs of a mention, where some pairs have a name of their own (enlarged heart)."""
-    pairs = []
-    for anatomy in anatomies:
-        meaning = known.meanings.get((item.value, anatomy))
-        pairs.append((meaning or item.value, anatomy))
-        pairs.extend((other, anatomy) for other in known.also.get(item.value, ()))
-    return pairs
-
-
-def _located(items: list[Item], known: Lexicon) -> list[tuple[Item, int, tuple[str, ...]]]:
-    """Every finding of a sentence with its index and anatomies; what has no place takes that of its neighbour."""
-    located: list[tuple[Item, int, tuple[str, ...]]] = []
-    inherited: list[Item] = []
-    for index, item in enumerate(items):
-        if item.kind == "stop":
-            inherited = []
-        if item.kind not in ("noun", "adjective"):
-            continue
-        places = places_of(items, index)
-        if places is None:
-            continue
-        if not places and item.kind == "adjective" and item.value in STATES:
-            continue
-        if item.kind == "noun":
-            places = places or inherited
-            inherited = places
-        located.append((item, index, anatomies_of(item.value, places, item.at, known)))
-    return located
-
-
 @lru_cache(maxsize=REMEMBERED_SENTENCES)
 def parse_sentence(sentence: str) -> tuple[Relative, ...]:
     """The findings of one sentence: pathology, anatomy, presence, start, end (in the sentence), cue."""
     known = lexicon()
     items = compose(items_of(sentence, known), known)
-    decisions = decide(items)
+    decisions = decide(items, known.healthy)
+    grammar = Grammar(items, known)
     found: list[Relative] = []
-    for item, index, anatomies in _located(items, known):
-        presence, cue = decisions[index]
-        if presence == "ignored":
+    for index, item in enumerate(items):
+        if item.kind == "stop":
+            grammar.forget()
+        if item.kind not in ("noun", "adjective"):
             continue
-        for pathology, anatomy in _meaning(item, anatomies, known):
-            found.append((pathology, anatomy, presence, item.start, item.end, cue))
-            if presence == "present" and item.kind == "adjective":
-                for ruled_out in known.entailments.get((pathology, anatomy), ()):
-                    found.append((ruled_out, anatomy, "absent", item.start, item.end, item.phrase))
+        places = grammar.places(index)
+        presence, cue = decisions[index]
+        if places is None or presence == "ignored":
+            continue
+        said, ruled_out = pairs(item, places, known)
+        found.extend((*pair, presence, item.start, item.end, cue) for pair in said)
+        if presence == "present":
+            found.extend((*pair, "absent", item.start, item.end, item.phrase) for pair in ruled_out)
     return tuple(dict.fromkeys(found))
 
 

@@ -1,12 +1,11 @@
 """Present, absent or uncertain: which cue of a sentence reaches which finding."""
 
+from collections.abc import Container
+
 from components.reports.mentions import Item
 
 Decision = tuple[str, str]  # presence (or "ignored") and the cue that decided it
 NO_CUE: Decision = ("present", "")
-
-# Adjectives that describe a healthy place: "no effusion, heart size normal" does not deny that it is normal.
-STATES = frozenset({"normal", "clear", "sharp", "sharply", "unremarkable", "intact", "stable", "free"})
 
 
 class _Reach:
@@ -34,14 +33,15 @@ class _Reach:
             self.comma = True
 
 
-def _reach_forward(items: list[Item]) -> list[Decision]:
+def _reach_forward(items: list[Item], healthy: Container[str]) -> list[Decision]:
     decisions = [NO_CUE] * len(items)
     reach = _Reach()
     for index, item in enumerate(items):
         if item.kind == "cue_before":
             reach.meet((item.value, item.phrase))
         elif item.kind in ("noun", "adjective"):
-            if reach.cue and not (item.value in STATES and reach.reached):
+            # "No effusion, heart size normal" does not deny that it is normal.
+            if reach.cue and not (item.value in healthy and reach.reached):
                 decisions[index] = reach.cue
             reach.reached = True
         else:
@@ -78,16 +78,31 @@ def _alternatives(items: list[Item], decisions: list[Decision]) -> None:
             previous, between = None, False
 
 
-def decide(items: list[Item]) -> list[Decision]:
+def _reaches_nothing(items: list[Item], cue_index: int) -> bool:
+    """Whether no finding follows a cue in its clause: "pneumonia is likely"."""
+    for item in items[cue_index + 1 :]:
+        if item.kind in ("noun", "adjective"):
+            return False
+        if item.kind in ("stop", "cue_before"):
+            break
+    return True
+
+
+def decide(items: list[Item], healthy: Container[str]) -> list[Decision]:
     """The presence of every item, by its index, and the cue that decided; it means something for findings only.
 
     A cue before its findings reaches to the next stop, the next cue, or the verb after a finding; a cue after
-    them reaches back to the nearest finding and those coordinated with it, and overrides. Alternatives that nothing
-    denies are uncertain.
+    them reaches back to the nearest finding and those coordinated with it, and overrides; so does an uncertain cue
+    that no finding follows. Alternatives that nothing denies are uncertain.
+
+    Args:
+        items: the sentence.
+        healthy: the pathologies that describe a healthy place.
     """
-    decisions = _reach_forward(items)
+    decisions = _reach_forward(items, healthy)
     for index, item in enumerate(items):
-        if item.kind == "cue_after":
+        turned = item.kind == "cue_before" and item.value == "uncertain" and _reaches_nothing(items, index)
+        if item.kind == "cue_after" or turned:
             for reached in _reach_back(items, index):
                 decisions[reached] = (item.value, item.phrase)
     _alternatives(items, decisions)

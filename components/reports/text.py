@@ -3,21 +3,26 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 from components.reports.lexicon import Lexicon
 
 EVIDENCE = ("findings", "impression", "addendum")
+TEXT, IGNORED = "text", ""  # where no heading says what it is; what is not evidence
+LONGEST_SENTENCE = 1000  # characters: what is longer is cut at a space, so that no text takes more than linear time
 
+# Every repetition is bounded: no text makes the search slow.
+HEADING = re.compile(
+    r"(?:\A|(?<=[.!?;:\n]))[ \t*#]{0,20}(?P<words>[A-Za-z][A-Za-z0-9 ,/()&-]{1,80})[ \t*]{0,8}"
+    r"(?:(?P<colon>:)|(?=\r?\n|\Z))"
+)
 # A sentence ends at a full stop before a space, at a list mark, at a blank line; never at a mere line break.
 BOUNDARY = re.compile(
-    r"[.!?;]+(?=\s|$|(?<=[a-z][.])[A-Z])"
-    r"|\n[ \t\r]*(?:\n\s*)+"
-    r"|\n\s*(?=(?:[-*•]|\(?\d{1,2}[.)])\s)"
-    r"|(?<!\S)\(?\d{1,2}[.)](?=\s+[A-Z_])"
+    r"[.!?;]+(?=[\s)\]\"'<>&]|$|(?<=[a-z][.])[A-Z])"
+    r"|\n(?:[ \t\r]{0,80}\n)+"
+    r"|\n[ \t]{0,80}(?=(?:[-*•]|\(?\d{1,2}[.)])\s)"
+    r"|(?<!\S)\(?\d{1,2}[.)](?=\s{1,8}[A-Z_])"
 )
-LAST_WORD = re.compile(r"\S+$")
-BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
+BLANK_LINE = re.compile(r"\n[ \t\r]{0,80}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +34,20 @@ class Span:
     end: int
 
 
-@cache
-def _heading_pattern(headings: frozenset[str]) -> re.Pattern[str]:
-    words = "|".join(
-        r"[ \t]+".join(map(re.escape, heading.split())) for heading in sorted(headings, key=lambda h: (-len(h), h))
-    )
-    # Before a colon anywhere a sentence may begin, or alone on a line; "CHEST, TWO VIEWS:" is a heading in capitals.
-    known = rf"(?P<known>(?i:{words}))(?:\(s\))?[ \t*]*(?::|(?=[ \t\r]*\n)(?<=\w))"
-    other = r"(?<![^\n])(?P<other>[A-Z][A-Z0-9 ,/()&-]{2,80}):"
-    return re.compile(rf"(?:^|(?<=[.!?;:\n])[ \t\n\r]*|\n\s*)[ \t*#]*(?:{known}|{other})")
-
-
-def _merge(spans: list[Span], text: str) -> Iterator[Span]:
-    """Only spans that hold more than white space."""
-    for span in spans:
-        if text[span.start : span.end].strip(" \t\r\n:._-"):
-            yield span
+def _parts(text: str, headings: dict[str, str]) -> list[Span]:
+    """The text, cut at its headings; an unknown heading in capitals ends what is not evidence, and nothing else."""
+    name, start = TEXT, 0
+    parts: list[Span] = []
+    for mark in HEADING.finditer(text):
+        words = mark["words"]
+        section = headings.get(" ".join(words.lower().replace("(s)", "s").split()))
+        if section is None and name == IGNORED and mark["colon"] and words.isupper():
+            section = TEXT
+        if section is not None:
+            parts.append(Span(name, start, mark.start()))
+            name, start = section, mark.end()
+    parts.append(Span(name, start, len(text)))
+    return [part for part in parts if text[part.start : part.end].strip(" \t\r\n:._-*")]
 
 
 def sections(text: str, lexicon: Lexicon) -> list[Span]:
@@ -53,29 +56,17 @@ def sections(text: str, lexicon: Lexicon) -> list[Span]:
     Findings, impression and addenda are read where there are such headings. Without a findings heading the text under
     unknown headings, before any heading, and after the first paragraph of a section that is not evidence is read too.
     """
-    marks = list(_heading_pattern(frozenset(lexicon.headings)).finditer(text))
-    known = [lexicon.headings.get(" ".join((mark["known"] or "").lower().split())) for mark in marks]
-    starts = [0, *(mark.end() for mark in marks)]
-    ends = [*(mark.start() for mark in marks), len(text)]
-    parts = [
-        Span("text" if name is None else name, start, max(start, end))
-        for name, start, end in zip([None, *known], starts, ends, strict=True)
-    ]
-    found = [part for part in _merge(parts, text) if part.name in EVIDENCE]
-    if any(part.name == "findings" for part in found):
-        return found
-    loose: list[Span] = []
-    for part in parts:
-        if part.name == "":
-            blank = BLANK_LINE.search(text, part.start, part.end)
-            # The first paragraph of a section that is not evidence may begin after blank lines.
-            while blank and not text[part.start : blank.start()].strip():
-                blank = BLANK_LINE.search(text, blank.end(), part.end)
-            if blank:
-                loose.append(Span("text", blank.end(), part.end))
-        else:
-            loose.append(part)
-    return list(_merge(loose, text))
+    parts = _parts(text, lexicon.headings)
+    if any(part.name == "findings" for part in parts):
+        return [part for part in parts if part.name in EVIDENCE]
+    read = (part if part.name != IGNORED else _after_first_paragraph(text, part) for part in parts)
+    return [part for part in read if text[part.start : part.end].strip()]
+
+
+def _after_first_paragraph(text: str, part: Span) -> Span:
+    start = part.end - len(text[part.start : part.end].lstrip())
+    blank = BLANK_LINE.search(text, start, part.end)
+    return Span(TEXT, blank.end() if blank else part.end, part.end)
 
 
 def sentences(text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[tuple[int, int]]:
@@ -83,17 +74,24 @@ def sentences(text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[tup
     begin = start
     for mark in BOUNDARY.finditer(text, start, end):
         if text[mark.start()] == ".":
-            word = LAST_WORD.search(text, max(begin, mark.start() - 12), mark.start())
-            if word and word.group().lower().strip("(") in lexicon.abbreviations:
+            words = text[max(begin, mark.start() - 12) : mark.start()].split()
+            if words and words[-1].lower().strip("(") in lexicon.abbreviations:
                 continue
-        yield from _trimmed(text, begin, mark.start())
+        yield from _pieces(text, begin, mark.start())
         begin = mark.end()
-    yield from _trimmed(text, begin, end)
+    yield from _pieces(text, begin, end)
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    piece = text[start:end]
-    kept = piece.strip()
-    if kept:
-        left = start + piece.index(kept[0])
-        yield left, left + len(kept)
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A sentence without the white space around it, cut where it is too long."""
+    while start < end:
+        stop = end
+        if end - start > LONGEST_SENTENCE:
+            space = text.rfind(" ", start + 1, start + LONGEST_SENTENCE)
+            stop = space if space > 0 else start + LONGEST_SENTENCE
+        piece = text[start:stop]
+        kept = piece.strip()
+        if kept:
+            left = start + piece.index(kept[0])
+            yield left, left + len(kept)
+        start = stop
