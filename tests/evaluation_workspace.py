@@ -20,7 +20,7 @@ from components.core.records.whole import write_json
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES, PATHOLOGY_INDEX
 
 SIZE, ROWS, COLUMNS = 48, 96, 72
-FINDINGS = {"effusion": (8, 60), "nodule": (44, 20)}  # left and upper edge of the spot in source pixels
+FINDINGS = {"consolidation": (8, 60), "nodule": (44, 20)}  # left and upper edge of the spot in source pixels
 SPOT = 20
 GRADES = (("mild", 0.3), ("moderate", 0.6), ("severe", 0.9))
 
@@ -123,10 +123,10 @@ def write_dataset(root: Path, name: str, count: int, own_labels: bool = False, d
 
 
 def write_labels(root: Path, count: int) -> None:
-    """Reports that tell what was drawn of effusion in every other study, and nothing else."""
+    """Reports that tell what was drawn of consolidation in every other study, and nothing else."""
     _, drawn, _ = _rows("", count, np.random.default_rng(3))
-    shown = {row["study"] for row in drawn if row["pathology"] == "effusion"}
+    shown = {row["study"] for row in drawn if row["pathology"] == "consolidation"}
     studies = [f"study{number:05d}" for number in range(count)]
-    cells = np.array([[n, 0, PATHOLOGY_INDEX["effusion"]] for n in range(0, count, 2)], np.int32)
+    cells = np.array([[n, 0, PATHOLOGY_INDEX["consolidation"]] for n in range(0, count, 2)], np.int32)
     values = np.array([int(f"s{n}" in shown) for n in range(0, count, 2)], np.int8)
     StudyLabels(tuple(studies), cells, values).write(root / paths.FINDINGS / "labels.npz")

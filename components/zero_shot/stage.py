@@ -40,6 +40,7 @@ class Dataset:
         drawn: what the phantom drew; None where the archive is no phantom.
         labels: what the reports say; None where the dataset has none.
         classes: the dataset's own classes and the served pathologies of each; empty where it has none.
+        classes_not_served: the dataset's own classes none of whose pathologies is served.
         served: the pathologies that the model was trained for.
         size: side of the shards' images in pixels.
     """
@@ -50,6 +51,7 @@ class Dataset:
     drawn: Drawn | None
     labels: StudyLabels | None
     classes: dict[str, tuple[str, ...]]
+    classes_not_served: tuple[str, ...]
     served: tuple[str, ...]
     size: int
 
@@ -88,6 +90,7 @@ def read_dataset(params: Params, name: str, shards: ImageShards) -> Dataset:
         drawn=read_drawn(paths.PHANTOM_TRUTH, images),
         labels=StudyLabels.read(paths.FINDINGS / "labels.npz") if has_reports else None,
         classes={key: terms for key, terms in classes.items() if terms},
+        classes_not_served=tuple(key for key, terms in classes.items() if not terms),
         served=served,
         size=len(shards[int(asked["shard"].iloc[0]), int(asked["row"].iloc[0])]),
     )
@@ -176,6 +179,8 @@ def all_figures(dataset: Dataset, truths: list[Judged], grounding: Grounding | N
     result = figures_of(truths[0], section)
     result["images"] = counts_of(dataset)
     result["served"] = list(dataset.served)
+    result["classes"] = {key: list(terms) for key, terms in dataset.classes.items()}
+    result["classes_not_served"] = list(dataset.classes_not_served)
     for judged in truths[1:]:
         result[f"{judged.truth.kind}_truth"] = figures_of(judged, section)
     for judged in truths:

@@ -1,0 +1,67 @@
+"""Controls: what knows nothing of the findings falls to chance, and what knows them does not."""
+
+import numpy as np
+import torch
+
+from components.core.metrics.classification import Cases
+from components.core.metrics.estimate import Estimate, PatientBootstrap
+from components.core.metrics.ranking import auroc_estimate
+from components.zero_shot.predict import ask
+from tests.evaluation_workspace import SIZE, untrained
+
+NAMES = ("effusion", "nodule", "mass", "edema")
+SIDE, SPOT = SIZE, 14
+
+
+def spots(truth_NC: np.ndarray) -> np.ndarray:
+    """Noise images with a bright spot for each finding, each finding in its own quarter."""
+    generator = np.random.default_rng(11)
+    images = generator.normal(110, 15, (len(truth_NC), SIDE, SIDE))
+    for column, (x, y) in enumerate([(4, 4), (30, 4), (4, 30), (30, 30)]):
+        images[truth_NC[:, column] == 1, y : y + SPOT, x : x + SPOT] += 90
+    return np.clip(images, 0, 255).astype(np.uint8)
+
+
+def macro(cases: Cases) -> dict:
+    bootstrap = PatientBootstrap(cases.patients, 400, seed=0)
+    return Estimate.mean([auroc_estimate(*cases.column(name), bootstrap) for name in cases.names]).figure()
+
+
+def case_of(score_NC: np.ndarray, truth_NC: np.ndarray) -> Cases:
+    return Cases(NAMES, tuple(f"p{n // 2}" for n in range(len(truth_NC))), truth_NC, score_NC)
+
+
+def setting() -> tuple[np.ndarray, np.ndarray]:
+    truth_NC = np.random.default_rng(5).choice(np.array([0, 1], np.int8), (160, 4), p=[0.6, 0.4])
+    return truth_NC, spots(truth_NC)
+
+
+def untrained_scores(images: np.ndarray, seed: int) -> np.ndarray:
+    batches = (torch.from_numpy(images[start : start + 40])[:, None] for start in range(0, len(images), 40))
+    return ask(untrained(seed), batches, list(map(str, range(len(images)))), NAMES, torch.device("cpu")).score_NQ
+
+
+def quarters(images: np.ndarray) -> np.ndarray:
+    """What one who knows where to look sees: the mean grey level of each quarter."""
+    half = SIDE // 2
+    halves = [images[:, :half], images[:, half:]]
+    return np.stack([part[:, :, side].mean((1, 2)) for part in halves for side in (slice(half), slice(half, None))], 1)
+
+
+def test_one_who_knows_where_to_look_is_far_from_chance() -> None:
+    truth_NC, images = setting()
+    assert macro(case_of(quarters(images), truth_NC))["low"] > 0.95
+
+
+def test_an_untrained_model_is_at_chance_over_seeds() -> None:
+    truth_NC, images = setting()
+    values = [macro(case_of(untrained_scores(images, seed), truth_NC))["value"] for seed in range(12)]
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    assert abs(np.mean(values) - 0.5) < 3 * error + 0.01
+
+
+def test_shuffled_labels_are_at_chance() -> None:
+    truth_NC, images = setting()
+    shuffled_NC = truth_NC[np.random.default_rng(9).permutation(len(truth_NC))]
+    figure = macro(case_of(quarters(images), shuffled_NC))
+    assert figure["low"] < 0.5 < figure["high"]

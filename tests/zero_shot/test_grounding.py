@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from components.core.metrics.grounding import box_mask
+from components.zero_shot.grounding import best_threshold, grounding_figures, map_reader, mean_positions, overlaps
+from components.zero_shot.places import Place
+from components.zero_shot.predict import Answers, by_class
+
+SIZE = 32
+
+
+def place(image: str, box: tuple[float, float, float, float], name: str = "effusion") -> Place:
+    return Place(image, name, (box,), box_mask(*box, SIZE))
+
+
+def pointing_at(points: dict[str, tuple[int, int]]):
+    """A map of each image whose largest value is at (x, y)."""
+
+    def map_of(asked: Place) -> np.ndarray:
+        x, y = points[asked.image_id]
+        rows, columns = np.mgrid[:SIZE, :SIZE]
+        return np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 20)
+
+    return map_of
+
+
+TRAIN = [place("t1", (0, 0, 8, 8)), place("t2", (16, 16, 8, 8))]  # mean position (12, 12)
+
+
+def figures(places: dict[str, list[Place]], points: dict[str, tuple[int, int]]) -> dict:
+    patients = {name: f"patient of {name}" for name in points}
+    return grounding_figures(places, pointing_at(points), patients, samples=200, seed=0)
+
+
+def test_pointing_is_compared_with_the_mean_position_place_by_place() -> None:
+    test = [place("a", (2, 2, 4, 4)), place("b", (10, 10, 4, 4)), place("c", (20, 4, 8, 8)), place("d", (1, 20, 5, 5))]
+    points = {"a": (3, 3), "b": (11, 12), "c": (22, 5), "d": (30, 30)}  # hit, hit, hit, miss; the mean hits b alone
+    game = figures({"train": TRAIN, "validate": [], "test": test}, points)["pointing_game"]
+    assert (game["value"], game["n"]) == (0.75, 4)
+    assert game["baseline_mean_position"]["value"] == 0.25
+    assert game["difference"]["value"] == 0.5
+    assert game["difference"]["low"] <= 0.5 <= game["difference"]["high"]
+    assert game["per_class"] == {"effusion": {"value": 0.75, "baseline": 0.25, "n": 4}}
+
+
+def test_a_finding_without_training_image_stays_out_of_the_comparison() -> None:
+    test = [place("a", (2, 2, 4, 4)), place("b", (10, 10, 4, 4), "nodule")]
+    game = figures({"train": TRAIN, "validate": [], "test": test}, {"a": (3, 3), "b": (30, 30)})["pointing_game"]
+    assert (game["value"], game["n"]) == (0.5, 2)
+    assert (game["difference"]["value"], game["difference"]["n"]) == (1.0, 1)
+    assert game["per_class"]["nodule"] == {"value": 0.0, "baseline": None, "n": 1}
+
+
+def test_mean_positions_are_of_box_centres() -> None:
+    assert mean_positions(TRAIN) == {"effusion": (12.0, 12.0)}
+
+
+def test_the_threshold_of_overlap_comes_from_validation_only() -> None:
+    points = dict.fromkeys("vab", (14, 14))
+    validation = [place("v", (10, 10, 9, 9))]
+    narrow = figures({"train": TRAIN, "validate": validation, "test": [place("a", (13, 13, 3, 3))]}, points)
+    wide = figures({"train": TRAIN, "validate": validation, "test": [place("b", (4, 4, 20, 20))]}, points)
+    assert narrow["dice"]["threshold"] == wide["dice"]["threshold"] == best_threshold(validation, pointing_at(points))
+    assert narrow["dice"]["value"] != wide["dice"]["value"]
+    other = figures(
+        {"train": TRAIN, "validate": [place("v", (13, 13, 3, 3))], "test": [place("a", (13, 13, 3, 3))]}, points
+    )
+    assert other["dice"]["threshold"] > narrow["dice"]["threshold"]
+    assert other["dice"]["value"] > narrow["dice"]["value"]
+
+
+def test_without_validation_places_there_is_no_overlap_figure() -> None:
+    result = figures({"train": TRAIN, "validate": [], "test": [place("a", (13, 13, 3, 3))]}, {"a": (14, 14)})
+    assert set(result) == {"pointing_game"}
+
+
+def test_a_lower_threshold_never_shrinks_the_predicted_place() -> None:
+    iou_T, dice_T = overlaps([place("a", (0, 0, 32, 32))], pointing_at({"a": (14, 14)}), np.array([0.1, 0.5, 0.9]))[0]
+    assert (np.diff(iou_T) < 0).all()
+    assert (np.diff(dice_T) < 0).all()
+    assert dice_T == pytest.approx(2 * iou_T / (1 + iou_T))
+
+
+def test_the_likeliest_pathology_speaks_for_a_class_and_shows_its_own_map() -> None:
+    maps = np.zeros((2, 2, 4, 4), np.float32)
+    maps[:, 0, 0, 0] = maps[:, 1, 3, 3] = 5
+    answers = Answers(("a", "b"), ("opacity", "consolidation"), np.array([[0.9, 0.2], [0.1, 0.3]]), maps)
+    classes = by_class(answers, {"pneumonia": ("opacity", "consolidation"), "consolidation": ("consolidation",)})
+    assert classes.score_NC.tolist() == [[0.9, 0.2], [0.3, 0.3]]
+    map_of = map_reader(answers, classes, SIZE)
+    first, second = map_of(place("a", (0, 0, 4, 4), "pneumonia")), map_of(place("b", (0, 0, 4, 4), "pneumonia"))
+    assert (first[0, 0], first[-1, -1]) == (1, 0)
+    assert (second[0, 0], second[-1, -1]) == (0, 1)

@@ -1,0 +1,147 @@
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from components.core.records.tables import read_table, write_table
+from components.zero_shot.stage import run
+from tests import evaluation_workspace as workspace
+
+COUNT = 160
+SETTINGS = {"zero_shot": {"bootstrap": 100, "min_positives": 5, "overlays": 6, "threads": 1}}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, repository):
+    """A workspace with two datasets: a phantom with reports, and one with labels and boxes of its own."""
+    root = tmp_path_factory.mktemp("zero_shot")
+    workspace.write_params(root, repository, SETTINGS)
+    workspace.write_dataset(root, "mimic_cxr", COUNT)
+    workspace.write_dataset(root, "rsna_pneumonia", COUNT, own_labels=True, drawn_truth=False)
+    workspace.write_labels(root, COUNT)
+    workspace.write_model(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def params(root, repository):
+    return workspace.write_params(root, repository, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def figures(root, params):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        return {name: run(params, name) for name in ("mimic_cxr", "rsna_pneumonia")}
+
+
+def predictions(root, name: str, kind: str):
+    table = read_table(root / "predictions" / "zero_shot" / name / "predictions.parquet", "predictions")
+    return table[table["truth_kind"] == kind]
+
+
+def test_the_headline_is_what_was_drawn_and_the_saved_predictions_give_it_again(root, figures) -> None:
+    assert figures["mimic_cxr"]["truth"] == "drawn"
+    rows = predictions(root, "mimic_cxr", "drawn")
+    rows = rows[(rows["split"] == "test") & (rows["truth"] >= 0)]
+    areas = {name: roc_auc_score(part["truth"], part["score"]) for name, part in rows.groupby("name")}
+    assert set(areas) == set(figures["mimic_cxr"]["declared"]) == set(workspace.FINDINGS)
+    for name, area in areas.items():
+        assert figures["mimic_cxr"]["auroc"]["per_class"][name]["value"] == pytest.approx(area, abs=1e-6)
+    assert figures["mimic_cxr"]["auroc"]["macro"]["value"] == pytest.approx(np.mean(list(areas.values())), abs=1e-6)
+
+
+def test_report_truth_stands_beside_it_with_its_counts(figures) -> None:
+    report = figures["mimic_cxr"]["report_truth"]
+    assert report["declared"] == ["consolidation"]
+    assert report["too_few"] == {"nodule": {"positives": 0, "negatives": 0}}  # the reports never mention it
+    assert "report_truth" not in figures["rsna_pneumonia"]
+
+
+def test_a_grade_is_judged_against_images_without_the_finding(root, figures) -> None:
+    rows = predictions(root, "mimic_cxr", "drawn")
+    rows = rows[(rows["split"] == "test") & (rows["name"] == "consolidation")]
+    mild = rows["severity"] == 0.3
+    assert (rows["truth"][mild] == -1).all()
+    expected = {"positives": int(mild.sum()), "negatives": int(rows["severity"].isna().sum())}
+    assert list(figures["mimic_cxr"]["by_severity"]) == ["mild", "moderate", "severe"]
+    found = figures["mimic_cxr"]["by_severity"]["mild"]["auroc"]["per_class"]["consolidation"]
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_a_dataset_with_labels_and_boxes_is_judged_by_them(figures) -> None:
+    rsna = figures["rsna_pneumonia"]
+    assert rsna["truth"] == rsna["grounding_truth"] == "label"
+    assert rsna["declared"] == ["pneumonia"]
+    assert rsna["pointing_game"]["n"] == rsna["auroc"]["per_class"]["pneumonia"]["positives"]
+
+
+def test_lateral_views_are_not_asked(root, figures) -> None:
+    assert set(predictions(root, "mimic_cxr", "drawn")["view"]) == {"PA"}
+    assert sum(split["images"] for split in figures["mimic_cxr"]["images"].values()) == COUNT - COUNT // 17
+
+
+def test_training_images_only_give_the_mean_positions(root, figures) -> None:
+    assert set(predictions(root, "mimic_cxr", "drawn")["split"]) == {"validate", "test"}
+    # Every spot of a finding is at one place, so that the mean position always hits.
+    assert figures["mimic_cxr"]["pointing_game"]["baseline_mean_position"]["value"] == 1.0
+
+
+def test_pictures_are_there_and_small(root, figures) -> None:
+    for name in ("roc.png", "reliability.png", "overlay.png"):
+        path = root / "plots" / "zero_shot" / "mimic_cxr" / name
+        assert path.stat().st_size < 300_000
+        with Image.open(path) as image:
+            assert min(image.size) >= 300
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 20
+            assert not image.info.get("Software")
+
+
+def digests(root, name: str) -> dict[str, str]:
+    files = [path for part in ("plots", "predictions") for path in (root / part / "zero_shot" / name).iterdir()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_equal_inputs_give_equal_bytes(root, params, figures, monkeypatch) -> None:
+    monkeypatch.chdir(root)
+    before = digests(root, "mimic_cxr")
+    assert json.dumps(run(params, "mimic_cxr")) == json.dumps(figures["mimic_cxr"])
+    assert digests(root, "mimic_cxr") == before
+
+
+def test_test_labels_do_not_move_a_threshold(root, params, figures, monkeypatch, tmp_path) -> None:
+    shutil.copytree(root, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    folder = tmp_path / "copy" / "data" / "images" / "rsna_pneumonia"
+    manifest = read_table(folder / "manifest.parquet", "manifest")
+    annotations = read_table(folder / "annotations.parquet", "annotations")
+    in_test = annotations["image_id"].isin(manifest["image_id"][manifest["split"] == "test"])
+    flipped = (annotations["kind"] == "label") & in_test
+    annotations.loc[flipped, "value"] = 1 - annotations.loc[flipped, "value"]
+    write_table(folder / "annotations.parquet", annotations, "annotations")
+    other, before = run(params, "rsna_pneumonia"), figures["rsna_pneumonia"]
+    assert other["thresholds"] == before["thresholds"]
+    assert other["dice"]["threshold"] == before["dice"]["threshold"]
+    assert other["auroc"]["macro"]["value"] == pytest.approx(1 - before["auroc"]["macro"]["value"], abs=1e-5)
+
+
+def test_bad_input_is_told_in_a_sentence(root, params, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(ValueError, match="not one of the datasets"):
+        run(params, "padchest")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="does not exist"):
+        run(params, "mimic_cxr")
+
+
+def test_without_any_truth_there_is_nothing_to_evaluate(root, params, figures, monkeypatch, tmp_path) -> None:
+    shutil.copytree(root, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    folder = tmp_path / "copy" / "data" / "images" / "rsna_pneumonia"
+    write_table(folder / "annotations.parquet", [], "annotations")
+    with pytest.raises(ValueError, match="nothing says what is true"):
+        run(params, "rsna_pneumonia")
