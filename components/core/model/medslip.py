@@ -106,8 +106,6 @@ class MedSLIP(nn.Module):
                 continue
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
-            elif isinstance(module, nn.MultiheadAttention):
-                nn.init.normal_(module.in_proj_weight, std=0.02)
 
     def forward(
         self,
