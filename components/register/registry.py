@@ -1,6 +1,5 @@
 """A model's version in the MLflow registry: found by its digest or made, and its alias."""
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -16,25 +15,16 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from components.core import model as model_room
+from components.core.gates import Verdict
 from components.core.model import load
 from components.core.params import Register
 from components.register import served
-from components.register.gates import Verdict
 
 DIGEST_TAG = "medslip.digest"
 PACKAGES = ("mlflow", "numpy", "pandas", "pydantic", "pyyaml", "safetensors", "torch", "transformers")
 CORE = Path(model_room.__file__).parents[1]
 # What a loaded model needs of this project, and no more: the rest stays out of the registry.
 CODE = ("__init__.py", "model", "params.py", "records/__init__.py", "records/whole.py", "vocabulary")
-
-
-def folder_digest(folder: Path) -> str:
-    """One digest of the names and bytes of a folder's files."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(folder)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
 
 
 def _copy_code(folder: Path) -> None:
@@ -91,7 +81,7 @@ def register_model(
     Args:
         client: from `tracking.connect`.
         folder: what pretrain wrote.
-        digest: the folder's (see `folder_digest`).
+        digest: the folder's .
         settings: names of the model and the alias.
         verdicts: what the gates say.
         run_id: the run that the model is logged into if it is new.

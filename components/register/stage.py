@@ -7,10 +7,11 @@ from mlflow.exceptions import MlflowException
 
 from components.core import paths, tracking
 from components.core.command import GateFailed, TryAgain
+from components.core.gates import judge_all
 from components.core.params import Params
+from components.core.records.digests import folder_digest
 from components.core.records.whole import write_json
-from components.register.gates import judge_all
-from components.register.registry import folder_digest, register_model
+from components.register.registry import register_model
 
 
 def run(params: Params, item: str) -> dict[str, Any]:

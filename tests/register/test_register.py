@@ -15,7 +15,7 @@ from components.core.model import Config, MedSLIP, Mends, load, save
 from components.core.params import Params, read_yaml, validate
 from components.core.records.whole import read_json, write_json
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
-from components.register.gates import figure_in
+from components.core.gates import figure_in
 from components.register.stage import run
 
 SIZE = 32

@@ -1,0 +1,38 @@
+"""The stage: from the files of the workspace to model_card/index.html."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from components.core import paths, tracking
+from components.core.params import Params
+from components.core.records.whole import whole_folder
+from components.model_card.content import content_of
+
+FOLDER = Path(__file__).parent
+
+
+def render(content: dict[str, Any]) -> str:
+    """The page; every value is escaped, and one that the template lacks is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(content, style=(FOLDER / "style.css").read_text("utf-8"))
+
+
+def run(params: Params, item: str) -> dict[str, Any]:
+    """Write the model card; returns the figures of `metrics/model_card.json`.
+
+    Raises:
+        ValueError: a file that the card shows is missing.
+    """
+    page = render(content_of(params))
+    with whole_folder(paths.MODEL_CARD) as folder:
+        (folder / "index.html").write_text(page, encoding="utf-8")
+    tracking.active().log_artifact(paths.MODEL_CARD / "index.html")
+    return {"pictures": page.count("<img "), "bytes": len(page.encode())}

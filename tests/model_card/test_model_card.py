@@ -1,0 +1,178 @@
+"""The page: complete, self-contained, escaped, the same for the same run."""
+
+import itertools
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.core.params import Params, read_yaml, validate
+from components.core.vocabulary import PATHOLOGIES
+from components.model_card.content import Estimate, readable
+from components.model_card.stage import run
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+def estimate(value: float | None, spread: float = 0.05) -> dict:
+    return {"value": value, "low": value and value - spread, "high": value and value + spread}
+
+
+def write(root: Path, path: str, content: object) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(json.dumps(content), encoding="utf-8")
+
+
+def picture(root: Path, path: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 6), np.uint8)).save(root / path)
+
+
+def fill(root: Path) -> None:
+    """The files of a run that went well, with figures by hand."""
+    listed = {"images": 1200, "patients": 700, "digest": "ab" * 32}
+    taken = {"manifest": 1190, "rejected": 10, "rejected_studies": 0, "rejected_by_reason": {"truncated": 10}}
+    diagnosis = {
+        "truth": "drawn",
+        "too_few": {"hernia": {"positives": 1, "negatives": 90}},
+        "images": {"test": {"images": 300, "patients": 200}},
+        "auroc": {
+            "macro": estimate(0.83),
+            "per_class": {
+                "effusion": {**estimate(0.91), "positives": 40, "negatives": 260},
+                HOSTILE: {**estimate(0.62), "positives": 30, "negatives": 270},
+            },
+        },
+        "f1": {"per_class": {"effusion": estimate(0.7)}},
+        "pointing_game": {
+            **estimate(0.55), "baseline_mean_position": estimate(0.21), "difference": estimate(0.34), "per_class": {},
+        },
+        "iou": estimate(0.3),
+        "dice": estimate(0.4),
+    }  # fmt: skip
+    start = {"auroc": {"macro": estimate(0.8)}}
+    for dataset in ("mimic_cxr", "rsna_pneumonia"):
+        write(root, f"metrics/inventory/{dataset}.json", listed)
+        write(root, f"metrics/ingest/{dataset}.json", taken)
+        write(root, f"metrics/quality/{dataset}.json", {"expectations": 14, "failed": 0})
+    write(root, "metrics/zero_shot/mimic_cxr.json", diagnosis)
+    share = {"patients": 20, "pretrained": start, "scratch": start, "difference": estimate(None)}
+    write(root, "metrics/finetune/rsna_pneumonia.json", {"shares": {"10_percent": share}})
+    write(root, "metrics/pretrain.json", {"train": {"images": 1000}, "parameters": 654321, "steps": 1400})
+    write(root, "metrics/reports.json", {"reports": 1200, "studies": {"effusion": {"present": 1}}})
+    write(root, "metrics/knowledge.json", {"pathologies": {"mean_pairwise_cosine": 0.1234567}})
+    terms = {name: {"present": int(name == "effusion"), "absent": 1} for name in PATHOLOGIES}
+    write(root, "models/pretrained/metrics.json", {"terms": terms})
+    picture(root, "plots/zero_shot/mimic_cxr/roc.png")
+    picture(root, "plots/pretrain/loss.png")
+
+
+@pytest.fixture
+def params(repository: Path) -> Params:
+    content = read_yaml(repository / "params.yaml")
+    content["register"]["gates"] = [
+        {"file": "zero_shot/mimic_cxr", "figure": "auroc.macro.value", "at_least": 0.75},
+        {"file": "zero_shot/mimic_cxr", "figure": "auroc.micro.value", "at_least": 0.75},
+    ]
+    return validate(content)
+
+
+@pytest.fixture
+def page(tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path)
+    run(params, "")
+    return (tmp_path / "model_card/index.html").read_text(encoding="utf-8")
+
+
+class Elements(HTMLParser):
+    """Collects the elements of a page and complains about what is not closed."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_holds_figures_with_intervals_refusals_and_gates(page: str) -> None:
+    for text in ("0.83 (0.78 to 0.88)", "0.55 (0.50 to 0.60)", "0.21 (0.16 to 0.26)", "truncated 10", "654,321",
+                 "too few cases", "there is no number auroc.micro.value in it", "1 of 2", "hernia",
+                 "does not get the alias champion", "ab" * 32):  # fmt: skip
+        assert text in page, text
+    assert page.index("effusion</th>") < page.index("alert(")  # the best class first
+
+
+def test_the_page_needs_nothing_from_outside(page: str) -> None:
+    for tag, attributes in Elements(page).found:
+        assert tag not in ("script", "link", "iframe")
+        for name in ("src", "href"):
+            address = attributes.get(name)
+            assert address is None or address.startswith(("data:image/png;base64,", "#"))
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_values_are_escaped(page: str) -> None:
+    assert HOSTILE not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_pictures_have_words_and_headings_an_order(page: str) -> None:
+    elements = Elements(page).found
+    pictures = [attributes for tag, attributes in elements if tag == "img"]
+    assert len(pictures) == 2
+    assert all(len(attributes["alt"] or "") > 20 for attributes in pictures)
+    levels = [int(tag[1]) for tag, _ in elements if tag in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    identities = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(identities) == len(set(identities))
+    targets = {(attributes["href"] or "")[1:] for tag, attributes in elements if tag == "a"}
+    assert targets <= set(identities)
+
+
+def test_synthetic_archives_are_said_to_be_synthetic(page: str, params: Params, tmp_path: Path) -> None:
+    assert "Synthetic data." in page
+    content = params.model_dump(mode="json", by_alias=True)
+    for dataset in content["datasets"].values():
+        dataset["root"] = "/archives/real"
+    run(validate(content), "")
+    assert "Synthetic data." not in (tmp_path / "model_card/index.html").read_text(encoding="utf-8")
+
+
+def test_equal_runs_give_equal_pages(page: str, params: Params, tmp_path: Path) -> None:
+    run(params, "")
+    assert (tmp_path / "model_card/index.html").read_text(encoding="utf-8") == page
+
+
+def test_a_missing_figure_is_a_sentence(tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path)
+    (tmp_path / "metrics/ingest/mimic_cxr.json").unlink()
+    with pytest.raises(ValueError, match=r"metrics/ingest/mimic_cxr\.json does not exist"):
+        run(params, "")
+    assert not (tmp_path / "model_card").exists()
+
+
+def test_figures_read_as_words() -> None:
+    assert str(Estimate(0.5)) == "0.50"
+    assert list(readable({"a_b": {"c": 1234, "d": [1, 2]}, "e": True, "f": None})) == [
+        ("a b, c", "1,234"),
+        ("a b, d", "1, 2"),
+        ("e", "yes"),
+    ]
