@@ -163,13 +163,17 @@ class Grammar:
         if subject:
             return subject
         places: list[Item] = []
+        own = 0  # how many of them stand before the last join
         for position in range(index + 1, len(self.items)):
             item = self.items[position]
             if item.kind == "place":
                 places.append(item)
+            elif item.kind == "join":
+                own = len(places)
             elif item.kind == "noun":
-                return self._of_noun(position) if of_findings else None
-            elif item.kind not in ("join", "adjective") or (places and item.kind == "adjective"):
+                # "Normal heart and aortic tortuosity": what stands before the last join is the adjective's.
+                return places[:own] or (self._of_noun(position) if of_findings else None)
+            elif item.kind != "adjective" or places:
                 break
         places = places or self._subject(index)
         return places if places or of_findings else None

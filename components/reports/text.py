@@ -22,6 +22,7 @@ BOUNDARY = re.compile(
     r"|\n[ \t]{0,80}(?=(?:[-*•]|\(?\d{1,2}[.)])\s)"
     r"|(?<!\S)\(?\d{1,2}[.)](?=\s{1,8}[A-Z_])"
 )
+BEFORE_SENTENCE = " \t\r\n\f\v-*•"
 BLANK_LINE = re.compile(r"\n[ \t\r]{0,80}\n")
 
 
@@ -90,8 +91,9 @@ def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             space = text.rfind(" ", start + 1, start + LONGEST_SENTENCE)
             stop = space if space > 0 else start + LONGEST_SENTENCE
         piece = text[start:stop]
-        kept = piece.strip()
-        if kept:
-            left = start + piece.index(kept[0])
-            yield left, left + len(kept)
+        kept = piece.lstrip(BEFORE_SENTENCE)
+        left = start + len(piece) - len(kept)
+        length = len(kept.rstrip())
+        if length:
+            yield left, left + length
         start = stop

@@ -1,0 +1,79 @@
+"""Where findings are: sides, zones, coordination, grammar, default sites."""
+
+import pytest
+
+from components.core.vocabulary import ANATOMIES, PARTNERS
+from tests.reports.examples import said
+
+PLACES = [
+    # side and place before and after the finding
+    ("Left lower lobe consolidation.", "+consolidation@lower_left_lobe"),
+    ("Consolidation in the left lower lobe.", "+consolidation@lower_left_lobe"),
+    ("In the left lower lobe there is a nodule.", "+nodule@lower_left_lobe"),
+    ("Nodule projecting over the right upper lobe.", "+nodule@upper_right_lobe"),
+    ("Right mid lung opacity.", "+opacity@right_mid_lung"),
+    ("Retrocardiac opacity.", "+opacity@retrocardiac"),
+    ("Calcified right hilar nodes.", "+calcification@right_hilar"),
+    # coordination
+    ("Opacity in the left lower lobe and lingula.", "+opacity@lower_left_lobe +opacity@upper_left_lobe"),
+    ("Right upper and middle lobe opacity.", "+opacity@upper_right_lobe +opacity@middle_right_lobe"),
+    ("Mid and upper lung opacities bilaterally.",
+     "+opacity@left_mid_lung +opacity@right_mid_lung +opacity@left_upper_lung +opacity@right_upper_lung"),
+    ("Left lower lobe atelectasis and effusion.", "+atelectasis@lower_left_lobe +effusion@left_pleural"),
+    ("Consolidation and effusion at the right base.", "+consolidation@right_lower_lung +effusion@right_pleural"),
+    ("Right base nodule and left effusion.", "+nodule@right_lower_lung +effusion@left_pleural"),
+    ("Opacity in the right base and lingular scarring.", "+opacity@right_lower_lung +scar@upper_left_lobe"),
+    ("Heart and mediastinum are stable.", "+stable@heart_size +stable@mediastinal"),
+    # both sides
+    ("Small bilateral effusions.", "+effusion@left_pleural +effusion@right_pleural"),
+    ("Opacities in both lower lobes.", "+opacity@lower_left_lobe +opacity@lower_right_lobe"),
+    ("Bibasilar atelectasis.", "+atelectasis@lung_bases"),
+    ("Right greater than left basilar opacities.", "+opacity@lung_bases"),
+    ("Effusion on the left, and on the right as well.", "+effusion@left_pleural +effusion@right_pleural"),
+    ("Effusion on the left, none on the right.", "+effusion@left_pleural"),
+    # default sites
+    ("Effusion.", "+effusion@pleural_unspec"),
+    ("Cardiomegaly.", "+cardiomegaly@heart_size"),
+    ("Enlarged cardiac silhouette.", "+cardiomegaly@heart_size"),
+    ("Hiatal hernia.", "+hernia@stomach"),
+    ("Old rib fractures on the left.", "+fracture@rib"),
+    ("Low lung volumes.", "+low@lung_volumes"),
+    ("Effusion in the lingula.", "+effusion@left_pleural"),
+    # subject and predicate
+    ("The right hemidiaphragm is elevated.", "+elevation@right_diaphragm"),
+    ("The aorta is tortuous and calcified.", "+tortuous@aorta +calcification@aorta"),
+    ("The left costophrenic angle is blunted.", "+blunt@left_costophrenic"),
+    ("Normal heart size and aortic tortuosity.", "+normal@heart_size -cardiomegaly@heart_size +tortuous@aorta"),
+    # devices
+    ("Endotracheal tube above the carina.", "+tube@trachea"),
+    ("Central line with tip in the SVC.", "+catheter@svc"),
+    # several words for one thing
+    ("Pulmonary oedema.", "+edema@pulmonary"),
+    ("Air-space disease in the lingula.", "+disease@upper_left_lobe"),
+    ("Opacities at the\nleft\nlung\nbase.", "+opacity@left_lower_lung"),
+    ("ETT, AICD.", "+tube@trachea +device@unspecified"),
+    ("RIGHT EFFUSION.", "+effusion@right_pleural"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sentence", "expected"), PLACES)
+def test_places(sentence: str, expected: str) -> None:
+    assert said(sentence) == set(expected.split())
+
+
+def mirrored(text: str) -> str:
+    return text.lower().replace("left", "\0").replace("right", "left").replace("\0", "right")
+
+
+@pytest.mark.parametrize(
+    "sentence", [text for text, _ in PLACES if "lingula" not in text and "middle lobe" not in text]
+)
+def test_exchanging_left_and_right_exchanges_the_sides(sentence: str) -> None:
+    partner = {name: ANATOMIES[PARTNERS[index]] for index, name in enumerate(ANATOMIES)}
+    swapped = {f"{entry.split('@')[0]}@{partner[entry.split('@')[1]]}" for entry in said(sentence)}
+    assert said(mirrored(sentence)) == swapped
+
+
+def test_the_order_of_sentences_does_not_matter() -> None:
+    sentences = [text for text, _ in PLACES]
+    assert said(" ".join(sentences)) == said(" ".join(reversed(sentences)))

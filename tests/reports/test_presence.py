@@ -1,0 +1,100 @@
+"""Present, absent, uncertain, or not a statement about this image."""
+
+import pytest
+
+from tests.reports.examples import said
+
+ABSENT = [
+    ("No pneumothorax.", "-pneumothorax@pleural_unspec"),
+    (
+        "No evidence of edema, pneumothorax, or effusion.",
+        "-edema@pulmonary -pneumothorax@pleural_unspec -effusion@pleural_unspec",
+    ),
+    ("Negative for effusion or pneumothorax.", "-effusion@pleural_unspec -pneumothorax@pleural_unspec"),
+    ("Neither effusion nor pneumothorax is present.", "-effusion@pleural_unspec -pneumothorax@pleural_unspec"),
+    ("A pneumothorax is not seen.", "-pneumothorax@pleural_unspec"),
+    ("Edema and effusion are not identified.", "-edema@pulmonary -effusion@pleural_unspec"),
+    ("The left effusion has resolved.", "-effusion@left_pleural"),
+    ("Interval resolution of edema.", "-edema@pulmonary"),
+    ("The edema is no longer visualized.", "-edema@pulmonary"),
+    ("There is no longer a pneumothorax.", "-pneumothorax@pleural_unspec"),
+    ("No new consolidation.", "-consolidation@pulmonary"),
+    ("No opacity to suggest pneumonia.", "-opacity@pulmonary -pneumonia@pulmonary"),
+    ("The right PICC has been removed.", "-picc@right_lung_unspec -catheter@right_lung_unspec"),
+]
+PRESENT = [
+    ("Small left effusion.", "+effusion@left_pleural"),
+    ("No change in the left effusion.", "+effusion@left_pleural"),
+    ("The left effusion is unchanged.", "+effusion@left_pleural"),
+    ("Opacity consistent with pneumonia.", "+opacity@pulmonary +pneumonia@pulmonary"),
+    ("Persistent edema.", "+edema@pulmonary"),
+    ("Interval decrease in the right effusion.", "+effusion@right_pleural"),
+]
+UNCERTAIN = [
+    ("Pneumonia cannot be excluded.", "?pneumonia@pulmonary"),
+    ("Cannot exclude a left effusion.", "?effusion@left_pleural"),
+    ("Possible small left effusion.", "?effusion@left_pleural"),
+    ("Pneumonia is likely.", "?pneumonia@pulmonary"),
+    ("Right effusion is suspected.", "?effusion@right_pleural"),
+    ("Scarring versus atelectasis.", "?scar@pulmonary ?atelectasis@pulmonary"),
+    ("Left base opacity may represent pneumonia.", "+opacity@left_lower_lung ?pneumonia@left_lower_lung"),
+    ("Edema, less likely pneumonia.", "+edema@pulmonary ?pneumonia@pulmonary"),
+]
+MIXED = [
+    ("Cardiomegaly without edema.", "+cardiomegaly@heart_size -edema@pulmonary"),
+    ("No edema, but there is a left effusion.", "-edema@pulmonary +effusion@left_pleural"),
+    ("No effusion is seen, the heart is enlarged.", "-effusion@pleural_unspec +cardiomegaly@heart_size"),
+    ("The edema has resolved, but the left effusion persists.", "-edema@pulmonary +effusion@left_pleural"),
+    ("Edema. No effusion. Nodule.", "+edema@pulmonary -effusion@pleural_unspec +nodule@pulmonary"),
+    ("No effusion, heart size normal.", "-effusion@pleural_unspec +normal@heart_size -cardiomegaly@heart_size"),
+]  # fmt: skip
+NOTHING = [
+    "History of lung cancer.",
+    "Rule out pneumonia.",
+    "Evaluate for effusion or pneumothorax.",
+    "If there is concern for pneumonia, a lateral view may help.",
+    "CT is recommended to exclude a nodule.",
+]
+
+
+@pytest.mark.parametrize(("sentence", "expected"), [*ABSENT, *PRESENT, *UNCERTAIN, *MIXED])
+def test_presence(sentence: str, expected: str) -> None:
+    assert said(sentence) == set(expected.split())
+
+
+@pytest.mark.parametrize("sentence", NOTHING)
+def test_no_statement_about_this_image(sentence: str) -> None:
+    assert said(sentence) == set()
+
+
+NORMAL = [
+    ("The heart size is normal.", "+normal@heart_size -cardiomegaly@heart_size"),
+    ("The heart is not enlarged.", "+normal@heart_size -cardiomegaly@heart_size"),
+    ("Pulmonary vasculature is normal.", "+normal@pulmonary -congestion@pulmonary"),
+    ("Costophrenic angles are sharp.", "+sharp@costophrenic_unspec -blunt@costophrenic_unspec"),
+    (
+        "The left lung is clear.",
+        "+clear@left_lung_unspec -opacity@left_lung_unspec -consolidation@left_lung_unspec "
+        "-infiltrate@left_lung_unspec",
+    ),
+    ("Hila are unremarkable.", "+unremarkable@hilar_unspec"),
+    ("The ribs are intact.", "+intact@rib -fracture@rib"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "expected"), NORMAL)
+def test_a_normal_statement_rules_out_what_the_lexicon_says(sentence: str, expected: str) -> None:
+    assert said(sentence) == set(expected.split())
+
+
+def test_an_abnormal_statement_rules_nothing_out() -> None:
+    assert said("The heart size is not normal.") == {"-normal@heart_size"}
+
+
+@pytest.mark.parametrize(
+    "denied", ["No effusion.", "There is no evidence of edema or consolidation.", "Without pneumothorax or mass."]
+)
+def test_a_denial_never_adds_a_present_finding(denied: str) -> None:
+    before = {entry for entry in said("Large heart. Small left effusion.") if entry.startswith("+")}
+    after = {entry for entry in said(f"Large heart. Small left effusion. {denied}") if entry.startswith("+")}
+    assert after == before
