@@ -126,7 +126,7 @@ def lung_outline(body: Body, side: int) -> np.ndarray:
 def heart_outline(body: Body) -> np.ndarray:
     """The heart as a closed curve [N, 2]: right atrium, apex, left ventricle, pulmonary trunk."""
     left, right, top = body.heart_left, body.heart_right, body.heart_top
-    floor = 0.5 * (body.left.dome + body.right.dome) + 0.045
+    floor = max(body.left.dome, body.right.dome) + 0.030
     tall = floor - top
     knots = [
         (-0.050, top - 0.03),

@@ -10,8 +10,8 @@ from components.core.records.whole import whole_file
 from components.phantom.draw import Drawing, draw
 from components.phantom.study import OCCURRENCES, Finding, Patient, Study, grade
 
-PIXELS = 384
 TILE = 132
+PIXELS = 2 * TILE
 CAPTION = 13
 COLUMNS = 6
 SEVERITIES = (0.3, 0.6, 0.95)
@@ -47,7 +47,7 @@ def _outlined(drawing: Drawing) -> np.ndarray:
     image_HW = np.rint(drawing.image_HW * 255).astype(np.uint8)
     for drawn in drawing.findings:
         contours, _ = cv2.findContours(drawn.mask_HW.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(image_HW, contours, -1, 255, 2)
+        cv2.drawContours(image_HW, contours, -1, 255, 2, cv2.LINE_AA)
     return image_HW
 
 

@@ -45,8 +45,9 @@ def pneumothorax(scene: Scene, finding: Finding, rng: np.random.Generator) -> np
     scene.filled_HW = np.where(space > 0.5, np.float32(-0.30 - 0.08 * finding.severity), scene.filled_HW)
     collapsed = np.float32(0.16 * finding.severity) * lung * scene.lungs[side]
     scene.fill(collapsed)
-    border = edge[(share > 0.35 * fall) & (out > 0.5)]
-    line = canvas.lines([border], 0.0042, soft=0.0008) * scene.lungs[side]
+    shown = np.flatnonzero((share > 0.35 * fall) & (out > 0.5))
+    runs = np.split(shown, np.flatnonzero(np.diff(shown) > 1) + 1)
+    line = canvas.lines([edge[run] for run in runs], 0.0042, soft=0.0008) * scene.lungs[side]
     scene.added_HW = scene.added_HW + np.float32(0.10 + 0.16 * finding.severity) * line
     return (space > 0.5) | (line > 0.3)
 
