@@ -94,14 +94,16 @@ def summary(graph: Graph, outcomes: list[Outcome], status: int) -> str:
         if outcome is None:
             rows.append((stage.address, "not run", "", ""))
         else:
-            figure = headline(stage) if outcome.status == 0 else f"exit status {outcome.status}, log {outcome.log}"
+            figure = (
+                headline(stage)
+                if outcome.status == 0
+                else f"exit status {outcome.status}, log: {outcome.log.absolute()}"
+            )
             rows.append((stage.address, outcome.how, f"{outcome.seconds:.1f}", figure))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip() for row in rows]
     if status == 0:
         lines += ["", *where_to_look()]
-    elif status != STOPPED and outcomes:
-        lines += ["", f"{outcomes[-1].address} failed with status {status}. Its last lines:", outcomes[-1].tail()]
     return "\n" + "\n".join(lines)
 
 

@@ -44,11 +44,6 @@ class Outcome:
     seconds: float
     log: Path
 
-    def tail(self, lines: int = 15) -> str:
-        """The last lines of its log, progress bars left out."""
-        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
-        return "\n".join([line.rsplit("\r", 1)[-1] for line in text.splitlines() if line.strip()][-lines:])
-
 
 @contextmanager
 def stops_as_interrupts() -> Iterator[None]:
