@@ -15,6 +15,7 @@ from components.core.archives.tables import read_rows
 RECORDS, STUDIES = "cxr-record-list", "cxr-study-list"
 METADATA, SPLITS = "mimic-cxr-2.0.0-metadata", "mimic-cxr-2.0.0-split"
 
+SPLIT_NAMES: dict[str, Split] = {name: name for name in get_args(Split)}
 IMAGE_PLACE = re.compile(r"files/p\d\d/p(?P<patient>\d+)/s(?P<study>\d+)/(?P<image>[^/]+)\.dcm", re.IGNORECASE)
 REPORT_PLACE = re.compile(r"files/p\d\d/p(?P<patient>\d+)/s(?P<study>\d+)\.txt", re.IGNORECASE)
 
@@ -64,14 +65,14 @@ class MimicCxr(Archive):
             if row["ViewPosition"]:
                 listing.views[row["dicom_id"]] = row["ViewPosition"]
         for row in read_rows(self.source, SPLITS, ("dicom_id", "subject_id", "split")):
-            split = row["split"]
-            if split not in get_args(Split):
+            split = SPLIT_NAMES.get(row["split"])
+            if split is None:
                 raise ValueError(
-                    f"{self.source.root}: the table {SPLITS} holds the split {split!r}; "
-                    f"allowed are {', '.join(get_args(Split))}"
+                    f"{self.source.root}: the table {SPLITS} holds the split {row['split']!r}; "
+                    f"allowed are {', '.join(SPLIT_NAMES)}"
                 )
-            listing.splits[row["dicom_id"]] = split  # type: ignore[assignment]
-            listing.patient_splits.setdefault(row["subject_id"], split)  # type: ignore[arg-type]
+            listing.splits[row["dicom_id"]] = split
+            listing.patient_splits.setdefault(row["subject_id"], split)
         return listing
 
     def _images(self, listing: _Listing, reports: dict[str, str], on_disk: set[str]) -> Iterator[Entry]:
@@ -83,9 +84,16 @@ class MimicCxr(Archive):
             name = uri if image in names else image
             names.add(name)
             uris.add(uri)
-            split = listing.splits.get(image) or listing.patient_splits.get(patient)
-            view = listing.views.get(image)
-            return Entry(uri, name, study, patient, reports.get(study), split, view, problem=problem)
+            return Entry(
+                uri=uri,
+                image=name,
+                study=study,
+                patient=patient,
+                report_uri=reports.get(study),
+                split=listing.splits.get(image) or listing.patient_splits.get(patient),
+                view=listing.views.get(image),
+                problem=problem,
+            )
 
         for row in read_rows(self.source, RECORDS, ("subject_id", "study_id", "dicom_id", "path")):
             uri = row["path"]

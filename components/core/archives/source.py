@@ -18,6 +18,10 @@ def content_version(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 class LocalSource:
     """An archive's root as a folder of this machine.
 
@@ -66,10 +70,12 @@ class LocalSource:
     def files(self, folder: str) -> Iterator[str]:
         """The uris of all files below a folder, in order; none where there is no such folder.
 
-        Links to folders are not followed: a loop would have no end.
+        Links to folders are not followed: a loop would have no end. Raises OSError where a folder cannot be read.
         """
         top = os.path.join(self._real_root, folder)
-        for place, folders, names in os.walk(top):
+        if not os.path.isdir(top):
+            return
+        for place, folders, names in os.walk(top, onerror=_raise):
             folders.sort()
             below = os.path.relpath(place, self._real_root).replace(os.sep, "/")
             for name in sorted(names):

@@ -95,6 +95,7 @@ def stored_pixels(dataset: FileDataset) -> Stored:
                 raw=True,
                 decoding_plugin=PLUGIN if syntax.is_encapsulated else "",
                 correct_unused_bits=False,
+                view_only=True,
             )
         except Refused:
             raise

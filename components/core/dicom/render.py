@@ -48,25 +48,27 @@ def render(content: bytes, size: int, window: int, percentiles: tuple[float, flo
     """
     dataset = read_object(content)
     stored = stored_pixels(dataset)
+    rows, columns = stored.raw_HW.shape
+    letterbox = Letterbox.of(rows, columns, size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's quote the header
         header = header_facts(dataset)
-        grey_HW = _grey(dataset, stored, window, percentiles)
-    rows, columns = grey_HW.shape
-    letterbox = Letterbox.of(rows, columns, size)
-    return Radiograph(letterbox.apply(grey_HW), letterbox, header, stored.transfer_syntax)
+        image_SS = _image(dataset, stored, letterbox, window, percentiles)
+    return Radiograph(image_SS, letterbox, header, stored.transfer_syntax)
 
 
-def _grey(dataset: Dataset, stored: Stored, window: int, percentiles: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """Grey levels 0 to 255 of the first transform that shows more than one of them."""
+def _image(
+    dataset: Dataset, stored: Stored, letterbox: Letterbox, window: int, percentiles: tuple[float, float]
+) -> npt.NDArray[np.uint8]:
+    """The image [S, S] by the first transform that shows more than one grey level."""
     field = stored.field(np.arange(1 << (8 * stored.raw_HW.dtype.itemsize)))
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     for grey in _tables(dataset, stored, window, percentiles):
         table = (255 * (1 - grey if inverted else grey)).astype(np.float32)[field]
-        grey_HW = cv2.LUT(stored.raw_HW, table)
-        low, high, _, _ = cv2.minMaxLoc(grey_HW)
-        if low < high:
-            return grey_HW
+        image_SS = letterbox.apply(cv2.LUT(stored.raw_HW, table))
+        shown = letterbox.inside(image_SS)
+        if shown.min() < shown.max():
+            return image_SS
     raise Refused("constant", "all pixels have the same value")
 
 

@@ -43,9 +43,12 @@ class Letterbox:
         method = cv2.INTER_AREA if self.height <= self.rows and self.width <= self.columns else cv2.INTER_LINEAR
         scaled = cv2.resize(image_HW, (self.width, self.height), interpolation=method)
         image_SS = np.zeros((self.size, self.size), np.uint8)
-        place = image_SS[self.top : self.top + self.height, self.left : self.left + self.width]
-        place[:] = np.clip(np.rint(scaled), 0, 255)
+        self.inside(image_SS)[:] = np.clip(np.rint(scaled), 0, 255)
         return image_SS
+
+    def inside(self, image_SS: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The part [height, width] of a shard image that shows the source, a view."""
+        return image_SS[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 def map_box(
