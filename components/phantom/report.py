@@ -268,7 +268,7 @@ def _impression(draft: _Draft, context: Context, rng: Rng) -> str:
     items = [text for _, text in sorted(draft.impression, key=lambda item: -item[0])][: int(rng.integers(2, 6))]
     if not items:
         if context.study.findings:
-            return one(rng, ["As above.", "No significant interval change.", "See above."])
+            return finish(one(rng, wording().above))
         chosen = wording().nothing[int(rng.integers(len(wording().nothing)))]
         draft.rows.update(dict.fromkeys(chosen.rows))
         return finish(one(rng, chosen.text))

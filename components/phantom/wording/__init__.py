@@ -132,6 +132,7 @@ class Wording(_Entry):
     denials: tuple[Statement, ...]
     remarks: tuple[Statement, ...]
     nothing: tuple[Statement, ...]
+    above: Texts
     orders: tuple[tuple[str, ...], ...]
     headings: Headings
 
