@@ -37,12 +37,9 @@ class MimicCxr(Archive):
         """See `Archive.entries`: the tables' images, then files on disk that no table lists, then lone reports."""
         listing = self._read_tables()
         on_disk = {uri for uri in self.source.files("files") if uri.lower().endswith((".dcm", ".txt"))}
-        for uri in on_disk:
-            if place := REPORT_PLACE.fullmatch(uri):
-                listing.reports.setdefault(place["study"], (place["patient"], uri))
-        present = {study: uri for study, (_, uri) in listing.reports.items() if problem_of(self.source, uri) is None}
+        reports = self._reports(listing, on_disk)
         with_image: set[str] = set()
-        for entry in self._images(listing, present, on_disk):
+        for entry in self._images(listing, reports, on_disk):
             with_image.add(entry.study)
             yield entry
         for study, (patient, _) in listing.reports.items():
@@ -52,10 +49,20 @@ class MimicCxr(Archive):
                     image="",
                     study=study,
                     patient=patient,
-                    report_uri=present.get(study),
+                    report_uri=reports.get(study),
                     split=listing.patient_splits.get(patient),
                     problem="image_missing",
                 )
+
+    def _reports(self, listing: _Listing, on_disk: set[str]) -> dict[str, str]:
+        """The report of each study that has one: where the table says, else at its place; adds unlisted studies."""
+        reports = {study: uri for study, (_, uri) in listing.reports.items() if problem_of(self.source, uri) is None}
+        for uri in sorted(on_disk):
+            place = REPORT_PLACE.fullmatch(uri)
+            if place and place["study"] not in reports and problem_of(self.source, uri) is None:
+                reports[place["study"]] = uri
+                listing.reports.setdefault(place["study"], (place["patient"], uri))
+        return reports
 
     def _read_tables(self) -> _Listing:
         listing = _Listing()

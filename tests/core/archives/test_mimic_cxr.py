@@ -106,6 +106,15 @@ def test_a_study_without_a_report(tmp_path: Path) -> None:
     assert found["a0000003"].report_uri is not None
 
 
+def test_a_report_that_lies_elsewhere_than_its_table_says(tmp_path: Path) -> None:
+    write_mimic(tmp_path)
+    rows = [(study.patient, study.study, f"reports/s{study.study}.txt") for study in STUDIES]
+    replace_table(tmp_path, "cxr-study-list", [("subject_id", "study_id", "path"), *rows])
+    assert by_image(tmp_path)["a0000001"].report_uri == "files/p10/p10000032/s50414267.txt"
+    write(tmp_path, "reports/s50414267.txt", "FINDINGS: Clear.")
+    assert by_image(tmp_path)["a0000001"].report_uri == "reports/s50414267.txt"
+
+
 def test_a_report_without_an_image_listed_or_not(tmp_path: Path) -> None:
     write_mimic(tmp_path, [*STUDIES, MimicStudy("10000980", "50985099", ())])
     write(tmp_path, "files/p10/p10000032/s59999999.txt", "FINDINGS: Clear.")
