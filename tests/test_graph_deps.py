@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.core.params import Params
 from pipelines.graph import Stage, read_graph
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -87,3 +88,24 @@ def test_commands_are_the_same_everywhere() -> None:
 def test_the_shell_is_what_stands_there() -> None:
     standing = {path for path in SHELL if (REPOSITORY / path).is_file()}
     assert standing == set(SHELL)
+
+
+def sections_read(folder: Path) -> set[str]:
+    """The sections of params.yaml that a stage's code reads as `params.<section>`."""
+    names = {field.alias or name: name for name, field in Params.model_fields.items()}
+    attributes = {
+        node.attr
+        for file in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
+    }
+    return {section for section, attribute in names.items() if attribute in attributes}
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_parameters_are_those_that_are_read(stage: Stage) -> None:
+    declared = {key.split(".")[0] for key in stage.params}
+    if stage.name in WHOLE_CODE:
+        assert sections_read(REPOSITORY / "components" / stage.name) <= declared
+        return
+    assert declared == sections_read(REPOSITORY / "components" / stage.name)
