@@ -95,13 +95,13 @@ class Canvas:
         image_HW = self._blank()
         for polygon in polygons:
             cv2.fillPoly(image_HW, [self.pixels(polygon)], 255, lineType=cv2.LINE_AA, shift=FRACTION_BITS)
-        return self._as_float(image_HW, soft)
+        return self.as_float(image_HW, soft)
 
     def lines(self, curves: Sequence[Points], width: float, soft: float = 0.0, closed: bool = False) -> np.ndarray:
         """Curves of a width: 1 on them, 0 elsewhere; a line thinner than a pixel is fainter instead."""
         image_HW = self._blank()
         self.add_lines(image_HW, curves, width, 1.0, closed)
-        return self._as_float(image_HW, soft)
+        return self.as_float(image_HW, soft)
 
     def add_lines(
         self, image_HW: np.ndarray, curves: Sequence[Points], width: float, value: float, closed: bool = False
@@ -113,7 +113,8 @@ class Canvas:
         shapes = np.split(joined, np.cumsum([len(curve) for curve in curves])[:-1])
         cv2.polylines(image_HW, shapes, closed, level, max(1, round(pixels)), cv2.LINE_AA, FRACTION_BITS)
 
-    def _as_float(self, image_HW: np.ndarray, soft: float) -> np.ndarray:
+    def as_float(self, image_HW: np.ndarray, soft: float) -> np.ndarray:
+        """A uint8 image blurred by `soft`, from 0 to 1."""
         return self.blur(image_HW, soft).astype(np.float32) * np.float32(1 / 255)
 
     def blur(self, image_HW: np.ndarray, soft: float) -> np.ndarray:
@@ -121,7 +122,7 @@ class Canvas:
         deviation = soft * self.unit
         if deviation < 0.3:
             return image_HW
-        coarse = int(min(deviation // 2.5, min(image_HW.shape) // 8))
+        coarse = int(min(deviation // 2, min(image_HW.shape) // 8))
         if coarse < 2:
             return cv2.GaussianBlur(image_HW, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE)
         size = (-(-self.width // coarse), -(-self.height // coarse))

@@ -54,11 +54,6 @@ class Scene:
         """Both lungs: 1 inside, 0 outside [H, W]."""
         return np.maximum(self.lungs[LEFT], self.lungs[RIGHT])
 
-    @cached_property
-    def heart(self) -> np.ndarray:
-        """The heart: 1 inside, 0 outside [H, W]."""
-        return self.canvas.area(shape.heart_outline(self.body), soft=0.003)
-
     def fill(self, share_HW: np.ndarray) -> None:
         """Fill a share of what air is left."""
         self.filled_HW = 1 - (1 - self.filled_HW) * (1 - share_HW)
@@ -126,9 +121,10 @@ def _airways(canvas: Canvas, body: Body) -> np.ndarray:
     trachea = [(u * 0.5, -0.02), (u * 0.8, 0.12), (u - 0.006, 0.24), (u - 0.004, v)]
     right = [(u - 0.006, v - 0.008), (u - 0.030, v + 0.030), shape.hilum(body, RIGHT)]
     left = [(u + 0.002, v - 0.004), (u + 0.035, v + 0.026), shape.hilum(body, LEFT)]
-    wide = canvas.lines([trachea], 0.034, soft=0.0035)
-    narrow = canvas.lines([right, left], 0.021, soft=0.004)
-    return np.float32(0.42) * np.maximum(wide, np.float32(0.6) * narrow)
+    tubes_HW = np.zeros((canvas.height, canvas.width), dtype=np.uint8)
+    canvas.add_lines(tubes_HW, [right, left], 0.021, 0.6)
+    canvas.add_lines(tubes_HW, [trachea], 0.034, 1.0)
+    return np.float32(0.42) * canvas.as_float(tubes_HW, 0.0035)
 
 
 def _branches(body: Body, side: int, rng: np.random.Generator) -> list[list[np.ndarray]]:
@@ -163,7 +159,7 @@ def _vessels(canvas: Canvas, body: Body, rng: np.random.Generator) -> np.ndarray
     for generation in reversed(range(len(BRANCHINGS))):
         width, value, _ = BRANCHINGS[generation]
         canvas.add_lines(image_HW, [curve for tree in trees for curve in tree[generation]], width, value)
-    tree = canvas.blur(image_HW.astype(np.float32) * np.float32(VESSEL_ATTENUATION / 255), 0.0016)
+    tree = np.float32(VESSEL_ATTENUATION) * canvas.as_float(image_HW, 0.0016)
     hila = np.zeros_like(tree)
     for side in (LEFT, RIGHT):
         u, v = shape.hilum(body, side)
@@ -181,17 +177,18 @@ def _gullet(body: Body) -> np.ndarray:
 
 def _mediastinum(canvas: Canvas, body: Body) -> tuple[np.ndarray, np.ndarray]:
     """The share of the lungs' air that heart and great vessels take up, and their attenuation beyond that."""
-    heart = canvas.area(shape.heart_outline(body), soft=0.0030)
+    heart = canvas.area(shape.heart_outline(body))
     knob = ellipse(shape.aortic_arch(body), (shape.knob_radius(body), 1.12 * shape.knob_radius(body)))
-    upper = canvas.area(shape.mediastinum_outline(body), _gullet(body), soft=0.0040)
-    arch = canvas.area(knob, soft=0.0025)
+    upper = canvas.area(shape.mediastinum_outline(body), _gullet(body))
+    arch = canvas.area(knob)
     edge = shape.descending_aorta(body)
-    aorta = canvas.area(np.concatenate([edge, edge[::-1] * (0, 1)]), soft=0.004)
-    share = np.maximum.reduce([np.float32(0.96) * upper, np.float32(0.95) * arch, np.float32(0.89) * heart])
+    aorta = canvas.area(np.concatenate([edge, edge[::-1] * (0, 1)]))
+    share = np.maximum(np.maximum(np.float32(0.96) * upper, np.float32(0.95) * arch), np.float32(0.89) * heart)
     behind = np.float32(0.55 + 0.35 * min(1.0, body.aorta_bulge)) * aorta
     share = 1 - (1 - share) * (1 - behind)
     thick = canvas.blur(heart, 0.035)
-    return share, np.float32(0.16) * heart * thick + np.float32(0.16) * arch + np.float32(0.12) * aorta
+    dense = np.float32(0.16) * (heart * thick + arch) + np.float32(0.12) * aorta
+    return canvas.blur(share, 0.0032), canvas.blur(dense, 0.0032)
 
 
 def build_scene(canvas: Canvas, body: Body, normal: Body, rng: np.random.Generator) -> Scene:
@@ -205,6 +202,7 @@ def build_scene(canvas: Canvas, body: Body, normal: Body, rng: np.random.Generat
     scene.vessel_HW = _vessels(canvas, body, rng) * lungs * (1 - np.float32(0.75) * taken)
     bones = skeleton.ribs(canvas, body) * (np.float32(0.5) + np.float32(0.5) * lungs * (1 - taken))
     bones += skeleton.clavicles(canvas, body) + skeleton.scapulae(canvas, body) + skeleton.spine(canvas, body)
+    bones = canvas.blur(bones, 0.0018)
     soft = canvas.from_coarse(_trunk(canvas.coarse, body) + _chest_wall(canvas.coarse, body))
     soft *= canvas.area(_silhouette(body), soft=0.010)
     tissue = soft + bones + dense - _airways(canvas, body) - _stomach_bubble(canvas, body, lungs)

@@ -1,11 +1,11 @@
-"""Bones: ribs, clavicles, scapulae and spine as curves, and as attenuation."""
+"""Bones: ribs, clavicles, scapulae and spine as curves, and as attenuation with hard edges."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from components.phantom.body import LEFT, RIGHT, Body, cage_width
-from components.phantom.raster import Canvas, ellipse, ribbon, smooth_curve
+from components.phantom.raster import Canvas, ellipse, moved, ribbon, smooth_curve
 
 POSTERIOR_RIBS = 10
 ANTERIOR_RIBS = 7
@@ -47,12 +47,12 @@ def clavicle(body: Body, side: int) -> np.ndarray:
 
 
 def _tubes(
-    canvas: Canvas, tubes: Sequence[tuple[np.ndarray, float | np.ndarray]], marrow: float, cortex: float, soft: float
+    canvas: Canvas, tubes: Sequence[tuple[np.ndarray, float | np.ndarray]], marrow: float, cortex: float
 ) -> np.ndarray:
     """Attenuation of long bones: a filled band with a denser rim."""
     edges = [ribbon(curve, width) for curve, width in tubes]
-    inside = canvas.area(*(np.concatenate([upper, lower[::-1]]) for upper, lower in edges), soft=soft)
-    rims = canvas.lines([edge for pair in edges for edge in pair], 0.0036, soft=soft)
+    inside = canvas.area(*(np.concatenate([upper, lower[::-1]]) for upper, lower in edges))
+    rims = canvas.lines([edge for pair in edges for edge in pair], 0.0036)
     return np.float32(marrow) * inside + np.float32(cortex) * rims
 
 
@@ -69,7 +69,7 @@ def ribs(canvas: Canvas, body: Body) -> np.ndarray:
         for side in both
         for n in range(1, ANTERIOR_RIBS)
     ]
-    return _tubes(canvas, back, 0.25, 0.20, 0.0016) + _tubes(canvas, front, 0.15, 0.10, 0.0024)
+    return _tubes(canvas, back, 0.25, 0.20) + _tubes(canvas, front, 0.15, 0.10)
 
 
 def clavicles(canvas: Canvas, body: Body) -> np.ndarray:
@@ -78,7 +78,7 @@ def clavicles(canvas: Canvas, body: Body) -> np.ndarray:
     for side in (LEFT, RIGHT):
         curve = clavicle(body, side)
         bones.append((curve, np.interp(np.linspace(0, 1, len(curve)), [0, 0.25, 0.6, 1], [0.030, 0.020, 0.019, 0.024])))
-    return _tubes(canvas, bones, 0.34, 0.26, 0.0014)
+    return _tubes(canvas, bones, 0.34, 0.26)
 
 
 def scapulae(canvas: Canvas, body: Body) -> np.ndarray:
@@ -108,9 +108,9 @@ def scapulae(canvas: Canvas, body: Body) -> np.ndarray:
             (joint + 0.05, 0.40),
         ]
         heads.append(smooth_curve([(side * u, v) for u, v in shaft], closed=True))
-    blade = np.float32(0.13) * canvas.area(*plates, soft=0.003)
-    rim = np.float32(0.20) * canvas.lines(rims, 0.005, soft=0.0022, closed=True)
-    return blade + rim + np.float32(0.40) * canvas.area(*heads, soft=0.006)
+    blade = np.float32(0.13) * canvas.area(*plates)
+    rim = np.float32(0.20) * canvas.lines(rims, 0.005, closed=True)
+    return blade + rim + np.float32(0.40) * canvas.area(*heads)
 
 
 def spine(canvas: Canvas, body: Body) -> np.ndarray:
@@ -119,6 +119,7 @@ def spine(canvas: Canvas, body: Body) -> np.ndarray:
     step = body.rib_spacing * 0.98
     centres = body.rib_start - 0.16 + step * np.arange(count)
     widths = np.linspace(0.034, 0.047, count)
+    eye, spike = ellipse((0, 0), (0.006, 0.010), samples=16), ellipse((0, 0), (0.006, 0.016), samples=16)
     bodies, plates, pedicles, processes = [], [], [], []
     for v, half in zip(centres, widths, strict=True):
         tall = 0.42 * step
@@ -126,9 +127,9 @@ def spine(canvas: Canvas, body: Body) -> np.ndarray:
         knots = [(-half, v - tall), (half, v - tall), (waist, v), (half, v + tall), (-half, v + tall), (-waist, v)]
         bodies.append(smooth_curve(knots, samples=3, closed=True))
         plates += [[(-half, v - tall), (half, v - tall)], [(-half, v + tall), (half, v + tall)]]
-        pedicles += [ellipse((sign * 0.62 * half, v - 0.12 * step), (0.006, 0.010), samples=16) for sign in (-1, 1)]
-        processes.append(ellipse((-0.4 * body.midline, v + 0.30 * step), (0.006, 0.016), samples=16))
-    column = np.float32(0.36) * canvas.area(*bodies, soft=0.003)
-    column += np.float32(0.17) * canvas.lines(plates, 0.004, soft=0.0015)
-    column += np.float32(0.16) * canvas.lines(pedicles, 0.003, soft=0.001, closed=True)
-    return column + np.float32(0.20) * canvas.area(*processes, soft=0.0015)
+        pedicles += [moved(eye, sign * 0.62 * half, v - 0.12 * step) for sign in (-1, 1)]
+        processes.append(moved(spike, -0.4 * body.midline, v + 0.30 * step))
+    column = np.float32(0.36) * canvas.area(*bodies)
+    column += np.float32(0.17) * canvas.lines(plates, 0.004)
+    column += np.float32(0.16) * canvas.lines(pedicles, 0.003, closed=True)
+    return column + np.float32(0.20) * canvas.area(*processes)

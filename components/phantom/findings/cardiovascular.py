@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from components.phantom.body import Body, aortic_arch, descending_aorta, knob_radius, mediastinum_outline
+from components.phantom.body import Body, aortic_arch, descending_aorta, heart_outline, knob_radius, mediastinum_outline
 from components.phantom.findings.places import visible
 from components.phantom.raster import ellipse, moved
 from components.phantom.scene import Scene, grown
@@ -24,7 +24,7 @@ def enlarge_heart(body: Body, finding: Finding) -> Body:
 
 def heart(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """The enlarged heart."""
-    return scene.heart > 0.5
+    return scene.canvas.area(heart_outline(scene.body)) > 0.5
 
 
 def unfold_aorta(body: Body, finding: Finding) -> Body:
