@@ -1,0 +1,82 @@
+"""Data Docs that can be read offline: Great Expectations' own sections in pages of ours, which load nothing."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+from great_expectations.render.renderer import ValidationResultsPageRenderer
+from great_expectations.render.view import DefaultJinjaSectionView
+
+from components.quality.validation import Outcome
+
+# The names of the classes are those that Great Expectations' templates use.
+STYLE = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; max-width: 75rem; padding: 1rem 1.5rem 4rem; }
+h1 { font-size: 1.5rem; } h5, .alert { font-size: 1.05rem; font-weight: 600; margin: 1rem 0 .3rem; }
+table { border-collapse: collapse; width: 100%; margin-bottom: .8rem; }
+th, td { border-bottom: 1px solid #8884; padding: .35rem .6rem; text-align: left; vertical-align: top; }
+td div { overflow-wrap: anywhere; }
+nav a { margin-right: 1rem; }
+.text-success, .passed { color: #1a7f37; } .text-danger, .failed { color: #cf222e; }
+.fa-check-circle::before { content: "passed"; } .fa-times::before { content: "failed"; font-weight: 700; }
+.fa-exclamation-triangle::before { content: "error"; }
+.badge { background: #8883; border-radius: .3rem; padding: .05rem .35rem; }
+.btn, script { display: none; }
+"""
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<nav>{links}</nav>
+<h1>{title}</h1>
+{body}
+</body>
+</html>
+"""
+
+
+def _summary(outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.passed):
+        state = "passed" if outcome.passed else "failed"
+        broken = f"{outcome.unexpected}: {', '.join(outcome.rows)}" if outcome.rows else outcome.observed
+        cells = (
+            f'<td class="{state}">{state}</td>',
+            f'<td><a href="{outcome.frame}.html">{outcome.frame}</a></td>',
+            f"<td>{html.escape(outcome.sentence)}</td>",
+            f"<td><div>{html.escape(broken)}</div></td>",
+        )
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    failed = sum(not outcome.passed for outcome in outcomes)
+    verdict = f"{failed} of {len(outcomes)} expectations failed." if failed else f"All {len(outcomes)} hold."
+    head = "<tr><th>Verdict</th><th>Table</th><th>Expectation</th><th>Rows that break it, or what was found</th></tr>"
+    return f'<p class="{"failed" if failed else "passed"}">{verdict}</p><table>{head}{"".join(rows)}</table>'
+
+
+def _sections(result: ExpectationSuiteValidationResult) -> str:
+    """The sections of a result's page; the last, on the run's time and versions, is left out."""
+    document = ValidationResultsPageRenderer(run_info_at_end=True).render(result).to_json_dict()
+    view = DefaultJinjaSectionView()
+    return "\n".join(
+        view.render({"section": section, "section_loop": {"index": number}})
+        for number, section in enumerate(document["sections"][:-1], start=1)
+    )
+
+
+def write_docs(
+    folder: Path, dataset: str, results: dict[str, ExpectationSuiteValidationResult], outcomes: Sequence[Outcome]
+) -> None:
+    """Write `index.html`, the verdict on every expectation, and a page for each table."""
+    bodies = {"index": _summary(outcomes), **{name: _sections(result) for name, result in results.items()}}
+    links = " ".join(f'<a href="{name}.html">{name}</a>' for name in bodies)
+    for name, body in bodies.items():
+        title = f"Quality of {dataset}" if name == "index" else f"Quality of {dataset}: {name}"
+        page = PAGE.format(title=html.escape(title), style=STYLE, links=links, body=body)
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
