@@ -15,6 +15,7 @@ CORE = "components.core"
 SHELL = {
     "components/core/command.py": "reads the command line and reports how a stage ended",
     "components/core/devices.py": "says where a stage computes",
+    "components/core/explain.py": "words what params.py refuses",
     "components/core/params.py": "checks values that DVC tracks one by one",
     "components/core/paths.py": "repeats the paths that dvc.yaml declares",
     "components/core/tracking.py": "notes in MLflow what was made",

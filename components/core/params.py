@@ -1,4 +1,4 @@
-"""The schema of params.yaml: every key, its type, its range, its help. pydantic and PyYAML only: schedulers read it too."""
+"""The schema of params.yaml: every key, its type, range and help. pydantic and PyYAML only: schedulers read it too."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from components.core.explain import explain
+
 Layout = Literal["mimic_cxr", "rsna_pneumonia"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Depth = Annotated[int, Field(ge=1, le=200)]
+Channels = Annotated[int, Field(ge=4, le=16_384)]
 
 
 class Section(BaseModel):
@@ -86,7 +90,7 @@ class TextTraining(Section):
 class Knowledge(Section):
     """The text encoder and the books of definitions."""
 
-    text_encoder: str | None = Field(
+    text_encoder: Annotated[str, Field(min_length=1)] | None = Field(
         description="Folder or hub name of a Hugging Face BERT; null trains a small one on the archive's own reports."
     )
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of the small BERT's training.")
@@ -97,8 +101,10 @@ class Knowledge(Section):
 class Trunk(Section):
     """The image trunk: a ResNet of the transformers library, up to stage 3 (stride 16)."""
 
-    depths: tuple[int, int, int] = Field(description="Blocks of stages 1 to 3; ResNet-50 has 3, 4, 6.")
-    hidden_sizes: tuple[int, int, int] = Field(description="Channels of stages 1 to 3; ResNet-50 has 256, 512, 1024.")
+    depths: tuple[Depth, Depth, Depth] = Field(description="Blocks of stages 1 to 3; ResNet-50 has 3, 4, 6.")
+    hidden_sizes: tuple[Channels, Channels, Channels] = Field(
+        description="Channels of stages 1 to 3; ResNet-50 has 256, 512, 1024."
+    )
     embedding_size: int = Field(ge=8, le=1024, description="Channels of the stem; ResNet-50 has 64.")
     layer_type: Literal["basic", "bottleneck"] = Field(description="Kind of block; ResNet-50 has bottleneck.")
 
@@ -243,31 +249,6 @@ class Params(Section):
         return self
 
 
-def _allowed(model: type[BaseModel], path: tuple[Any, ...]) -> str:
-    """What may stand at a path of the schema, in words, or an empty string."""
-    node: Any = model.model_json_schema()
-    definitions = node.get("$defs", {})
-    for part in path:
-        node = definitions[node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
-        if "properties" in node and part in node["properties"]:
-            node = node["properties"][part]
-        elif isinstance(part, int):
-            node = node.get("items") or (node.get("prefixItems") or [{}] * (part + 1))[part]
-        else:
-            node = node.get("additionalProperties") or {}
-    node = definitions[node["$ref"].rsplit("/", 1)[1]] if isinstance(node, dict) and "$ref" in node else node
-    if not isinstance(node, dict):
-        return ""
-    if "properties" in node:
-        return "keys " + ", ".join(node["properties"])
-    if "enum" in node:
-        return " or ".join(map(str, node["enum"]))
-    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below",
-             "multipleOf": "a multiple of", "pattern": "matching", "minLength": "length at least"}  # fmt: skip
-    limits = [f"{text} {node[key]}" for key, text in words.items() if key in node]
-    return " ".join([str(node.get("type", "")), ", ".join(limits)]).strip()
-
-
 def validate(content: Any, source: str = "params.yaml") -> Params:
     """Check the content of a params.yaml.
 
@@ -279,20 +260,18 @@ def validate(content: Any, source: str = "params.yaml") -> Params:
     except TypeError as error:
         raise ValueError(f"{source}: only numbers, texts, lists and mappings are allowed: {error}") from None
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            path = tuple(part for part in fault["loc"] if part != "[key]")
-            if fault["type"] == "extra_forbidden":
-                allowed, reason = _allowed(Params, path[:-1]), "unknown key"
-            else:
-                allowed, reason = _allowed(Params, path), fault["msg"].removeprefix("Value error, ")
-                if fault["type"] not in ("missing", "value_error"):
-                    reason = f"{fault['input']!r} is not allowed: {reason}"
-            where = ".".join(map(str, path))
-            lines.append(
-                f"{source}: {where + ': ' if where else ''}{reason}" + (f" (allowed: {allowed})" if allowed else "")
-            )
-        raise ValueError("\n".join(lines)) from None
+        raise ValueError(explain(Params, error, source)) from None
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML without repeated keys, of which the last would win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        repeated = [key for place, key in enumerate(keys) if key in keys[:place]]
+        if repeated:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {repeated[0]} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> Any:
@@ -302,7 +281,7 @@ def read_yaml(path: Path) -> Any:
         ValueError: it is missing, or not YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
