@@ -35,12 +35,12 @@ class Finding:
     cue: str
 
 
-Relative = tuple[str, str, str, int, int, str]
+Relative = tuple[str, str, str, int, int, str, bool]
 
 
 @lru_cache(maxsize=REMEMBERED_SENTENCES)
 def parse_sentence(sentence: str) -> tuple[Relative, ...]:
-    """The findings of one sentence: pathology, anatomy, presence, start, end (in the sentence), cue."""
+    """The findings of one sentence: pathology, anatomy, presence, start, end (in it), cue, whether entailed."""
     known = lexicon()
     items = compose(items_of(sentence, known), known)
     decisions = decide(items, known.healthy)
@@ -56,25 +56,28 @@ def parse_sentence(sentence: str) -> tuple[Relative, ...]:
         if places is None or presence == "ignored":
             continue
         said, ruled_out = pairs(item, places, known)
-        found.extend((*pair, presence, item.start, item.end, cue) for pair in said)
+        found.extend((*pair, presence, item.start, item.end, cue, False) for pair in said)
         if presence == "present":
-            found.extend((*pair, "absent", item.start, item.end, item.phrase) for pair in ruled_out)
+            found.extend((*pair, "absent", item.start, item.end, item.phrase, True) for pair in ruled_out)
     return tuple(dict.fromkeys(found))
 
 
 def parse_parts(text: str, parts: list[Span]) -> list[Finding]:
-    """The findings of given stretches of a report."""
+    """The findings of given stretches of a report.
+
+    What a normal statement entails counts only where the report nowhere asserts, or considers, that very pathology.
+    """
     known = lexicon()
-    found: list[Finding] = []
+    found: list[tuple[Finding, bool]] = []
     number = 0
     for part in parts:
         for start, end in sentences(text, part.start, part.end, known):
-            for pathology, anatomy, presence, begin, finish, cue in parse_sentence(text[start:end]):
-                found.append(
-                    Finding(pathology, anatomy, presence, part.name, number, start + begin, start + finish, cue)
-                )
+            for pathology, anatomy, presence, begin, finish, cue, entailed in parse_sentence(text[start:end]):
+                where = (part.name, number, start + begin, start + finish)
+                found.append((Finding(pathology, anatomy, presence, *where, cue), entailed))
             number += 1
-    return found
+    asserted = {finding.pathology for finding, _ in found if finding.presence != "absent"}
+    return [finding for finding, entailed in found if not (entailed and finding.pathology in asserted)]
 
 
 def parse(text: str) -> list[Finding]:

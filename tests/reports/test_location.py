@@ -14,6 +14,7 @@ PLACES = [
     ("Right mid lung opacity.", "+opacity@right_mid_lung"),
     ("Retrocardiac opacity.", "+opacity@retrocardiac"),
     ("Calcified right hilar nodes.", "+calcification@right_hilar"),
+    ("LLL collapse.", "+collapse@lower_left_lobe"),
     # coordination
     ("Opacity in the left lower lobe and lingula.", "+opacity@lower_left_lobe +opacity@upper_left_lobe"),
     ("Right upper and middle lobe opacity.", "+opacity@upper_right_lobe +opacity@middle_right_lobe"),
