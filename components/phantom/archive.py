@@ -2,8 +2,9 @@
 
 import hashlib
 import multiprocessing
-import os
+import signal
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from components.core.params import Phantom
+from components.core.workers import worker_count
 from components.phantom.dicom_writer import Shot, write_dicom
 from components.phantom.draw import DrawnFinding, draw
 from components.phantom.study import Study, grade
@@ -46,7 +48,7 @@ class Job:
     number: int  # of the patient, from 0
     studies: tuple[int, ...]  # their numbers in the archive, in time's order
     names: tuple[str, ...]  # the patient's name in the archive, then its studies'
-    split: str
+    split: str = ""  # the patient's, where the layout has splits
 
 
 @dataclass(frozen=True)
@@ -131,37 +133,32 @@ def digest_of(digests: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _one_thread() -> None:
+def _as_worker() -> None:
+    """One thread a process; an interruption is the parent's to answer, which then ends its workers."""
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def workers() -> int:
-    """How many processes may work: MEDSLIP_WORKERS, else one a core.
+def in_processes(make: Callable[[Job], Made], jobs: list[Job], progress: Callable[[int], None]) -> Made:
+    """Do the jobs in as many processes as MEDSLIP_WORKERS allows; the outcome is in the order of the jobs.
 
     Raises:
-        ValueError: MEDSLIP_WORKERS is not a number from 1.
+        ValueError: MEDSLIP_WORKERS is not a whole number of at least 1.
     """
-    told = os.environ.get("MEDSLIP_WORKERS")
-    if told is None:
-        return os.cpu_count() or 1
-    if not told.isdigit() or int(told) < 1:
-        raise ValueError(f"MEDSLIP_WORKERS is {told!r}: it must be a whole number from 1")
-    return int(told)
+    total, workers = Made(), min(worker_count(), len(jobs))
 
-
-def in_processes(make: Callable[[Job], Made], jobs: list[Job], report: Callable[[int], None]) -> Made:
-    """Do the jobs in as many processes as there are workers; the outcome is in the order of the jobs."""
-    total = Made()
-
-    def gather(parts: Iterable[Made]) -> None:
+    def gather(parts: Iterable[Made]) -> Made:
         for done, part in enumerate(parts, start=1):
             total.add(part)
-            report(done)
-
-    if workers() == 1:
-        _one_thread()
-        gather(map(make, jobs))
+            progress(done)
         return total
-    with multiprocessing.get_context("spawn").Pool(workers(), initializer=_one_thread) as pool:
-        gather(pool.imap(make, jobs, chunksize=4))
-    return total
+
+    if workers == 1:
+        return gather(map(make, jobs))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool:
+        try:
+            return gather(pool.map(make, jobs, chunksize=4))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

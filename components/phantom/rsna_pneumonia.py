@@ -31,7 +31,7 @@ def plan(archive: str, folder: Path, settings: Phantom) -> list[Job]:
     jobs = []
     for number in range(settings.studies["rsna_pneumonia"]):
         name = str(uuid.UUID(bytes=rng.bytes(16), version=4))
-        jobs.append(Job(archive, folder, settings, number, (number,), (name, name), "none"))
+        jobs.append(Job(archive, folder, settings, number, (number,), (name, name)))
     return jobs
 
 

@@ -23,7 +23,8 @@ def archives(params: Params) -> dict[str, tuple[str, str]]:
     """The archives to be made: name of the folder → (dataset, layout).
 
     Raises:
-        ValueError: a root lies deeper than one folder below data/phantom/archives, or two datasets share one.
+        ValueError: a root lies deeper than one folder below data/phantom/archives, two datasets share one, or
+            phantom.studies does not say how many studies its layout gets.
     """
     wanted: dict[str, tuple[str, str]] = {}
     for dataset, entry in params.datasets.items():
@@ -34,6 +35,8 @@ def archives(params: Params) -> dict[str, tuple[str, str]]:
             raise ValueError(
                 f"datasets.{dataset}.root: {entry.root} must be a folder right below {paths.PHANTOM_ARCHIVES}"
             )
+        if entry.layout not in params.phantom.studies:
+            raise ValueError(f"phantom.studies: how many for {entry.layout}, the layout of the dataset {dataset}?")
         if root.name in wanted:
             raise ValueError(f"datasets.{dataset}.root: {entry.root} is the root of {wanted[root.name][0]} already")
         wanted[root.name] = (dataset, entry.layout)

@@ -242,6 +242,11 @@ def test_a_root_that_no_archive_can_be_made_at_is_refused(repository: Path, root
         archives(params_of(repository, datasets={"other": other}))
 
 
+def test_a_layout_without_a_number_of_studies_is_refused(repository: Path) -> None:
+    with pytest.raises(ValueError, match=r"phantom\.studies: .* rsna_pneumonia"):
+        archives(params_of(repository, studies={"mimic_cxr": 8}))
+
+
 def test_a_wrong_number_of_workers_is_one_sentence_and_leaves_nothing(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
