@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.core.vocabulary import ANATOMIES, ANATOMY_INDEX, PARTNERS
+from components.phantom.sentences import finish, join, one
 from components.phantom.study import OCCURRENCES, Finding, Study, grade
 from components.phantom.wording import Change, FindingWording, Presence, Row, Statement, Wording, wording
 
@@ -58,35 +59,9 @@ class _Draft:
         self.rows.update(dict.fromkeys(rows))
 
 
-def one(rng: Rng, choices: Sequence[str]) -> str:
-    """One of some variants."""
-    return choices[int(rng.integers(len(choices)))]
-
-
-def finish(sentence: str) -> str:
-    """Settle articles, spaces, the capital letter and the full stop of a filled template."""
-    sentence = " ".join(sentence.split())
-    sentence = re.sub(r"\s+([,.;:])", r"\1", sentence)
-    sentence = re.sub(r"\b([Aa])\(n\) +(?=(\W*\w+))", _article, sentence)
-    sentence = sentence[0].upper() + sentence[1:]
-    return sentence if sentence[-1] in ".?:" else sentence + "."
-
-
-def _article(match: re.Match[str]) -> str:
-    word = match.group(2).strip("\"'(")
-    spelled = word.isupper() and len(word) > 1
-    vowel = word[0] in "AEFHILMNORSX" if spelled else word[0].lower() in "aeiou"
-    return match.group(1) + ("n " if vowel else " ")
-
-
 def partner(anatomy: str) -> str:
     """The same place on the other side."""
     return ANATOMIES[PARTNERS[ANATOMY_INDEX[anatomy]]]
-
-
-def _join(phrases: Sequence[str], conjunction: str = " and ") -> str:
-    """A, B and C."""
-    return conjunction.join(filter(None, [", ".join(phrases[:-1]), phrases[-1]]))
 
 
 def _place(words: Wording, entry: FindingWording, anatomies: Sequence[str], rng: Rng) -> dict[str, str]:
@@ -98,7 +73,7 @@ def _place(words: Wording, entry: FindingWording, anatomies: Sequence[str], rng:
         places = [entry.places.get(name) or words.places.single[name] for name in anatomies]
         side = next((side for side in ("left", "right") if side in anatomies[0]), "")
     of, at = ([one(rng, getattr(place, kind)) for place in places] for kind in ("of", "at"))
-    return {"of": _join(of), "at": _join(at), "side": side}
+    return {"of": join(of), "at": join(at), "side": side}
 
 
 def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
@@ -223,7 +198,7 @@ def _lists(draft: _Draft, plain: dict[str, list[tuple[str, Row]]], rng: Rng) -> 
             taken = terms[place : place + int(rng.integers(1, 5))]
             phrases, place = [phrase for phrase, _ in taken], place + len(taken)
             verb = "are" if re.search(r"(?<!s|i)s$", phrases[0]) else "is"
-            text = one(rng, wording().denying).format(list=_join(phrases, " or "), **{"is": verb})
+            text = one(rng, wording().denying).format(list=join(phrases, " or "), **{"is": verb})
             draft.say(system, finish(text), [row for _, row in taken])
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.phantom.report import Context, Report, finish, write_report
+from components.phantom.report import Context, Report, write_report
+from components.phantom.sentences import finish
 from components.phantom.study import OCCURRENCES, Finding, Patient, Study, sample_patient, sample_study
 from components.phantom.wording import wording
 
