@@ -95,7 +95,11 @@ class _Builder:
         self.content, self.source = content, source
         self.tree: dict[str, Any] = {}
         self.phrases: dict[tuple[str, ...], Entry] = {}
-        self.spellings = {str(word): tuple(words_of(str(as_))) for word, as_ in content["spellings"].items()}
+        self.spellings: dict[str, tuple[str, ...]] = {}
+        for word, read_as in content["spellings"].items():
+            if words_of(str(word).lower()) != [word]:
+                self.fail(f"spellings: {word!r} is not a single word in lower case")
+            self.spellings[word] = tuple(words_of(read_as))
 
     def fail(self, message: str) -> None:
         raise ValueError(f"{self.source}: {message}")

@@ -211,7 +211,7 @@ def _ends_after(item: Item, found: bool, previous: str) -> bool:
 Pair = tuple[str, str]
 
 
-def pairs(item: Item, places: list[Item], lexicon: Lexicon) -> tuple[list[Pair], list[Pair]]:
+def pairs(item: Item, places: list[Item], presence: str, lexicon: Lexicon) -> tuple[list[Pair], list[Pair]]:
     """The (pathology, anatomy) pairs of a mention at its places, and those that it rules out if it is present.
 
     "Enlarged" at the heart is cardiomegaly; where the report names no place it is the finding's default site.
@@ -222,7 +222,9 @@ def pairs(item: Item, places: list[Item], lexicon: Lexicon) -> tuple[list[Pair],
     for place in named:
         where = place.value if place else ""
         pathology = lexicon.meanings.get((item.value, where), item.value)
-        for name in (pathology, *lexicon.also.get(pathology, ())):
+        # A PICC is a catheter, but no PICC is not no catheter.
+        wider = lexicon.also.get(pathology, ()) if presence != "absent" else ()
+        for name in (pathology, *wider):
             said.extend((name, anatomy) for anatomy in anatomies(name, item.at, place, lexicon))
         for name in lexicon.entailments.get((item.value, where), ()):
             ruled_out.extend((name, anatomy) for anatomy in anatomies(name, "", place, lexicon))

@@ -55,7 +55,7 @@ def parse_sentence(sentence: str) -> tuple[Relative, ...]:
         presence, cue = decisions[index]
         if places is None or presence == "ignored":
             continue
-        said, ruled_out = pairs(item, places, known)
+        said, ruled_out = pairs(item, places, presence, known)
         found.extend((*pair, presence, item.start, item.end, cue, False) for pair in said)
         if presence == "present":
             found.extend((*pair, "absent", item.start, item.end, item.phrase, True) for pair in ruled_out)

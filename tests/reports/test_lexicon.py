@@ -49,6 +49,10 @@ REFUSED = {
         lambda content: content["cues"]["absent"]["before"].append(False),
         "False is not a phrase",
     ),
+    "a spelling of two words": (
+        lambda content: content["spellings"].update({"hemi diaphragm": "hemidiaphragm"}),
+        "'hemi diaphragm' is not a single word",
+    ),
     "a missing part": (lambda content: content.pop("sides"), "'sides' is missing"),
 }
 

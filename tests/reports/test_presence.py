@@ -21,13 +21,14 @@ ABSENT = [
     ("No new consolidation.", "-consolidation@pulmonary"),
     ("No opacity to suggest pneumonia.", "-opacity@pulmonary -pneumonia@pulmonary"),
     ("The heart is not enlarged.", "-cardiomegaly@heart_size"),
-    ("The right PICC has been removed.", "-picc@right_lung_unspec -catheter@right_lung_unspec"),
+    ("The right PICC has been removed.", "-picc@right_lung_unspec"),
 ]
 PRESENT = [
     ("Small left effusion.", "+effusion@left_pleural"),
     ("No change in the left effusion.", "+effusion@left_pleural"),
     ("The left effusion is unchanged.", "+effusion@left_pleural"),
     ("Opacity consistent with pneumonia.", "+opacity@pulmonary +pneumonia@pulmonary"),
+    ("Right PICC.", "+picc@right_lung_unspec +catheter@right_lung_unspec"),
     ("Persistent edema.", "+edema@pulmonary"),
     ("Interval decrease in the right effusion.", "+effusion@right_pleural"),
 ]

@@ -103,7 +103,7 @@ REASONS = {
 FINDINGS = pa.schema(
     [
         ("study_id", pa.string()),
-        ("section", pa.string()),  # findings, impression or text
+        ("section", pa.string()),  # findings, impression, addendum or text
         ("sentence", pa.int32()),
         ("start", pa.int32()),  # offsets of the mention in the report, in characters
         ("end", pa.int32()),
