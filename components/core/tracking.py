@@ -89,11 +89,18 @@ def connect() -> Any:
 
 def experiment_id(client: Any) -> str:
     """The id of our experiment, made when it is new; with a SQLite database the artifacts lie beside its file."""
+    from mlflow.exceptions import MlflowException
+
     known = client.get_experiment_by_name(EXPERIMENT)
     if known is None:
         place = re.fullmatch(r"sqlite:///([^?]+)(\?.*)?", address())
         location = (Path(place.group(1)).resolve().parent / "mlartifacts").as_uri() if place else None
-        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+        try:
+            return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+        except MlflowException:
+            known = client.get_experiment_by_name(EXPERIMENT)  # another stage was faster
+            if known is None:
+                raise
     return str(known.experiment_id)
 
 

@@ -1,0 +1,155 @@
+"""How a stage's command line ends: exit statuses, sentences, the side file, the figures."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.core.command import (
+    BAD_INPUT,
+    GATE_FAILED,
+    STATUS_FILE_VARIABLE,
+    TRY_AGAIN,
+    GateFailed,
+    TryAgain,
+    finish,
+    guarded,
+)
+from components.core.params import read_yaml
+
+STAGE = """
+import sys
+from components.core.command import GateFailed, TryAgain, stage_command
+
+def run(params, item):
+    '''Ends as the item says.'''
+    if item == "gate":
+        raise GateFailed("too few images")
+    if item == "again":
+        raise TryAgain("nobody answers")
+    if item == "bad":
+        raise ValueError("no such archive")
+    if item == "defect":
+        raise KeyError("x")
+    return {"item": item, "seed": params.phantom.seed}
+
+stage_command("reports", run, "Ends as the item says.", "dataset")
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, repository: Path) -> Path:
+    (tmp_path / "stage.py").write_text(STAGE, encoding="utf-8")
+    (tmp_path / "params.yaml").write_bytes((repository / "params.yaml").read_bytes())
+    return tmp_path
+
+
+def run(workspace: Path, repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(repository), STATUS_FILE_VARIABLE: str(workspace / "status")}
+    return subprocess.run(
+        [sys.executable, "stage.py", *arguments], cwd=workspace, env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_stage_that_ends_well_leaves_its_figures(workspace: Path, repository: Path) -> None:
+    done = run(workspace, repository, "mimic_cxr")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((workspace / "metrics/reports/mimic_cxr.json").read_text(encoding="utf-8"))
+    assert figures == {"item": "mimic_cxr", "seed": read_yaml(repository / "params.yaml")["phantom"]["seed"]}
+    assert (workspace / "status").read_text(encoding="ascii") == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("item", "status", "sentence"),
+    [
+        ("bad", BAD_INPUT, "error: no such archive\n"),
+        ("gate", GATE_FAILED, "gate failed: too few images\n"),
+        ("again", TRY_AGAIN, "try again: nobody answers\n"),
+    ],
+)
+def test_what_a_stage_says_is_a_sentence_and_a_status(
+    workspace: Path, repository: Path, item: str, status: int, sentence: str
+) -> None:
+    done = run(workspace, repository, item)
+    assert (done.returncode, done.stderr) == (status, sentence)
+    assert (workspace / "status").read_text(encoding="ascii") == f"{status}\n"
+    assert not (workspace / "metrics").exists()
+
+
+def test_a_defect_of_ours_keeps_its_traceback(workspace: Path, repository: Path) -> None:
+    done = run(workspace, repository, "defect")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert not (workspace / "status").exists()
+
+
+def test_a_wrong_parameter_is_a_sentence(workspace: Path, repository: Path) -> None:
+    content = read_yaml(workspace / "params.yaml")
+    content["pretrain"]["epochs"] = 0
+    (workspace / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    done = run(workspace, repository, "mimic_cxr")
+    assert done.returncode == BAD_INPUT
+    assert done.stderr == (
+        "error: params.yaml: pretrain.epochs: 0 is not allowed; it must be a whole number at least 1 and at most "
+        "10,000\n"
+    )
+
+
+def test_figures_that_are_not_numbers_are_refused(workspace: Path, repository: Path) -> None:
+    text = (workspace / "stage.py").read_text(encoding="utf-8").replace("params.phantom.seed", "float('nan')")
+    (workspace / "stage.py").write_text(text, encoding="utf-8")
+    done = run(workspace, repository, "mimic_cxr")
+    assert done.returncode != 0
+    assert not (workspace / "metrics/reports/mimic_cxr.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ValueError("x"), 2),
+        (FileNotFoundError("x"), 2),
+        (PermissionError("x"), 2),
+        (GateFailed("x"), 3),
+        (TryAgain("x"), 75),
+    ],
+)
+def test_errors_have_statuses(error: Exception, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEDSLIP_DEBUG", raising=False)
+
+    def action() -> None:
+        raise error
+
+    assert guarded(action) == status
+
+
+def test_a_developer_sees_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSLIP_DEBUG", "1")
+
+    def action() -> None:
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        guarded(action)
+
+
+def test_the_status_is_told_in_the_side_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STATUS_FILE_VARIABLE, str(tmp_path / "status"))
+    with pytest.raises(SystemExit) as ending:
+        finish(3)
+    assert ending.value.code == 3
+    assert (tmp_path / "status").read_text(encoding="ascii") == "3\n"
+
+
+def test_help_says_what_a_stage_does(repository: Path) -> None:
+    command = [sys.executable, "-m", "components.inventory", "--help"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+    for main in (repository / "components").glob("*/__main__.py"):
+        description = ast.get_docstring(ast.parse(main.read_text(encoding="utf-8"))) or ""
+        assert len(description) > 60, f"{main.parent.name} --help says nothing"
+        if main.parent.name == "inventory":
+            assert description.splitlines()[0] in done.stdout
