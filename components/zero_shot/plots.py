@@ -23,7 +23,7 @@ from components.core.metrics.ranking import auroc
 from components.zero_shot.places import Place
 
 COLUMNS = 4
-COLOURS = 96
+COLOURS = 256
 
 
 def _save(figure: Figure, path: Path, colours: int | None = None) -> None:
@@ -89,7 +89,7 @@ def _draw_overlay(
     size = len(image_SS)
     extent = (0, size, size, 0)
     axes.imshow(image_SS, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="bilinear")
-    axes.imshow(map_SS, cmap="inferno", vmin=0, vmax=1, alpha=0.55 * map_SS, extent=extent, interpolation="bilinear")
+    axes.imshow(map_SS, cmap="inferno", vmin=0, vmax=1, alpha=0.6 * map_SS**2, extent=extent, interpolation="bilinear")
     for x, y, width, height in place.boxes:
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="lime", linewidth=1.2))
     axes.set(xlim=(0, size), ylim=(size, 0), xticks=[], yticks=[])
@@ -111,10 +111,11 @@ def draw_overlays(
     columns = min(COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
     figure, grid = plt.subplots(
-        rows, columns, figsize=(1.8 * columns, 1.98 * rows), dpi=100, layout="constrained", squeeze=False
+        rows, columns, figsize=(1.8 * columns, 1.98 * rows + 0.2), dpi=100, layout="constrained", squeeze=False
     )
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, place in zip(grid.flat, chosen, strict=False):
         _draw_overlay(axes, image_of(place), map_of(place), place, score_of(place))
+    figure.supxlabel("Green: where it is. Warm: where the model looks, scaled within each image.", fontsize=8)
     _save(figure, path, COLOURS)
