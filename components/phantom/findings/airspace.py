@@ -64,13 +64,13 @@ def opacity(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndar
     (side,) = sides(finding.anatomy)
     centre = spot(scene.body, finding.anatomy, 0.05, rng, spread=0.03)
     cloud = np.zeros_like(scene.air_HW)
-    size = 0.036 + 0.034 * finding.severity
+    size = 0.038 + 0.046 * finding.severity
     for _ in range(int(rng.integers(4, 8))):
         place = (centre[0] + rng.normal(0, 0.8 * size), centre[1] + rng.normal(0, 0.8 * size))
         radii = (size * rng.uniform(0.45, 0.9), size * rng.uniform(0.4, 0.75))
         cloud = np.maximum(cloud, np.float32(rng.uniform(0.65, 1.0)) * canvas.blob(place, radii, rng.uniform(0, np.pi)))
     mottle = 1 + np.float32(0.14) * canvas.texture(rng, 0.018)
-    share = np.clip(np.float32(0.10 + 0.46 * finding.severity) * cloud * mottle, 0, np.float32(0.8)) * scene.lungs[side]
+    share = np.clip(np.float32(0.10 + 0.62 * finding.severity) * cloud * mottle, 0, np.float32(0.8)) * scene.lungs[side]
     change = share * scene.air_HW
     scene.fill(share)
     return visible(canvas.blur(change, 0.008), 0.25)

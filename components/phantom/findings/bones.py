@@ -45,9 +45,9 @@ def _broken(
         for s in (-1, 1)
         for sign in (-1, 1)
     ]
-    callus = ellipse(tuple(point), (0.015 + 0.014 * severity, 0.7 * width + 0.010 * severity), np.arctan2(*along[::-1]))
+    callus = ellipse(tuple(point), (0.015 + 0.018 * severity, 0.7 * width + 0.014 * severity), np.arctan2(*along[::-1]))
     dark = scene.canvas.area(gap, soft=0.0010)
     bright = scene.canvas.lines(ends, 0.0050, soft=0.0008)
     lump = scene.canvas.area(callus, soft=0.0030)
-    grade = np.float32(0.25 + 0.75 * severity)
-    return grade * (np.float32(0.60) * bright + np.float32(0.60) * lump - np.float32(0.85) * dark)
+    strength = np.float32(0.25 + 1.35 * severity)
+    return strength * (np.float32(0.60) * bright + np.float32(0.60) * lump - np.float32(0.85) * dark)

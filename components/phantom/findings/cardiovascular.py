@@ -58,10 +58,10 @@ def calcify_aorta(scene: Scene, finding: Finding, rng: np.random.Generator) -> n
         at = int(rng.integers(4, len(edge) * 2 // 3))
         fleck = moved(edge[at : at + 4], -0.006)
         flecks.append(fleck + rng.normal(0, 0.0015, 2))
-    rim = canvas.lines(curves, 0.006 + 0.006 * severity, soft=0.0010)
+    rim = canvas.lines(curves, 0.006 + 0.010 * severity, soft=0.0010)
     if flecks:
-        rim = np.maximum(rim, canvas.lines(flecks, 0.005, soft=0.0010))
+        rim = np.maximum(rim, canvas.lines(flecks, 0.007, soft=0.0010))
     patchy = np.clip(np.float32(0.85) + np.float32(0.3) * canvas.texture(rng, 0.012), np.float32(0.3), np.float32(1.4))
-    change = np.float32(0.18 + 0.95 * severity) * rim * patchy
+    change = np.float32(0.20 + 1.80 * severity) * rim * patchy
     scene.added_HW = scene.added_HW + change
     return grown(visible(change), canvas, 0.004)

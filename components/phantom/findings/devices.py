@@ -59,7 +59,7 @@ def catheter(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.nda
     curve = smooth_curve([*start, *_central_tip(body, finding.anatomy)])
     curve[1:-1] += rng.normal(0, 0.0008, curve[1:-1].shape)
     line = scene.canvas.lines([curve], 0.0075 + 0.003 * severity, soft=0.0007)
-    return _added(scene, np.float32(0.20 + 0.85 * severity) * line)
+    return _added(scene, np.float32(0.20 + 1.50 * severity) * line)
 
 
 def picc(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray:
@@ -69,8 +69,8 @@ def picc(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray
     arm = [(side * 0.56, 0.36), (side * 0.47, 0.27), (side * 0.39, 0.205), (side * 0.28, 0.165)]
     chest = [(side * 0.17, 0.150), (side * 0.075, 0.185)]
     curve = smooth_curve([*arm, *chest, *_central_tip(body, finding.anatomy)])
-    line = scene.canvas.lines([curve], 0.0046 + 0.0016 * severity, soft=0.0006)
-    return _added(scene, np.float32(0.20 + 0.75 * severity) * line)
+    line = scene.canvas.lines([curve], 0.0046 + 0.0034 * severity, soft=0.0006)
+    return _added(scene, np.float32(0.20 + 1.60 * severity) * line)
 
 
 def tube(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray:
@@ -82,15 +82,15 @@ def tube(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray
         course = smooth_curve([(0.5 * middle, -0.05), (0.8 * middle, 0.10), (middle - 0.004, tip)])
         walls = [moved(course, offset) for offset in (-0.010, 0.010)]
         walls.append(np.stack([moved(course[-1], -0.010), moved(course[-1], 0.010, 0.006)]))
-        line = scene.canvas.lines(walls, 0.0048, soft=0.0006)
-        return _added(scene, np.float32(0.18 + 0.75 * severity) * line, 0.007)
+        line = scene.canvas.lines(walls, 0.0050 + 0.0020 * severity, soft=0.0006)
+        return _added(scene, np.float32(0.20 + 1.50 * severity) * line, 0.007)
     floor = body.left.dome
     gullet = [(0.006, -0.05), (0.010 + middle, 0.15), (0.006 + middle, 0.34), (0.012 + middle, 0.52)]
     stomach = [(0.030 + middle, floor + 0.01), (0.085, floor + 0.075)]
     end = (0.150 + rng.normal(0, 0.02), floor + 0.125 + rng.normal(0, 0.015))
     course = smooth_curve([*gullet, *stomach, end])
-    line = scene.canvas.lines([course], 0.0065 + 0.002 * severity, soft=0.0006)
-    return _added(scene, np.float32(0.18 + 0.72 * severity) * line)
+    line = scene.canvas.lines([course], 0.0065 + 0.004 * severity, soft=0.0006)
+    return _added(scene, np.float32(0.20 + 1.50 * severity) * line)
 
 
 def sternal_wires(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray:
@@ -103,14 +103,14 @@ def sternal_wires(scene: Scene, finding: Finding, rng: np.random.Generator) -> n
         tilt = rng.normal(0, 0.20)
         loops.append(ellipse((middle + rng.normal(0, 0.004), v), (0.018, 0.0095), tilt, samples=20))
         loops.append(ellipse((middle + rng.normal(0, 0.006), v + 0.013), (0.005, 0.0035), tilt, samples=20))
-    line = scene.canvas.lines(loops, 0.0040 + 0.0012 * severity, soft=0.0004, closed=True)
-    return _added(scene, np.float32(0.30 + 1.5 * severity) * line, 0.006)
+    line = scene.canvas.lines(loops, 0.0042 + 0.0028 * severity, soft=0.0004, closed=True)
+    return _added(scene, np.float32(0.30 + 2.6 * severity) * line, 0.006)
 
 
 def clips(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """Small metal clips at the left heart border, as after a bypass, or at a hilum, as after a lobectomy."""
     body, severity = scene.body, finding.severity
-    count = 4 + round(8 * severity)
+    count = 4 + round(10 * severity)
     if finding.anatomy == "mediastinal":
         heights = np.linspace(0.33, 0.60, count) + rng.normal(0, 0.008, count)
         u = (
@@ -123,6 +123,8 @@ def clips(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarra
         centre = np.array(hilum(body, LEFT if finding.anatomy == "left_hilar" else RIGHT))
         places = centre + rng.normal(0, 0.026, (count, 2))
     turn = rng.uniform(0, np.pi, count)
-    half = 0.5 * (0.013 + 0.006 * severity) * np.stack([np.cos(turn), np.sin(turn)], 1)
-    line = scene.canvas.lines(list(np.stack([places - half, places + half], 1)), 0.0058, soft=0.0004)
-    return _added(scene, np.float32(0.30 + 1.7 * severity) * line, 0.006)
+    half = 0.5 * (0.014 + 0.012 * severity) * np.stack([np.cos(turn), np.sin(turn)], 1)
+    line = scene.canvas.lines(
+        list(np.stack([places - half, places + half], 1)), 0.0060 + 0.0020 * severity, soft=0.0004
+    )
+    return _added(scene, np.float32(0.30 + 2.7 * severity) * line, 0.006)

@@ -23,9 +23,9 @@ def _ball(
 
 def nodule(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray:
     """A round, well-defined shadow of about 1 to 4 cm."""
-    radius = 0.016 + 0.030 * finding.severity
+    radius = 0.017 + 0.027 * finding.severity
     centre = spot(scene.body, finding.anatomy, radius, rng)
-    change = np.float32(0.20 + 0.72 * finding.severity) * _ball(scene, centre, radius, 0.04, rng)
+    change = np.float32(0.20 + 1.10 * finding.severity) * _ball(scene, centre, radius, 0.04, rng)
     scene.added_HW = scene.added_HW + change
     return visible(change, 0.2)
 
@@ -35,7 +35,7 @@ def mass(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray
     severity = finding.severity
     radius = 0.042 + 0.058 * severity
     centre = spot(scene.body, finding.anatomy, 0.8 * radius, rng, spread=0.04)
-    change = np.float32(0.22 + 0.78 * severity) * _ball(scene, centre, radius, 0.06, rng)
+    change = np.float32(0.24 + 1.16 * severity) * _ball(scene, centre, radius, 0.06, rng)
     turns = np.linspace(0, 2 * np.pi, 14, endpoint=False) + rng.normal(0, 0.12, 14)
     headings = np.stack([np.cos(turns), np.sin(turns)], 1)[:, None]
     reach = np.stack([np.full(14, 0.85), rng.uniform(1.1, 1.4, 14)], 1)[:, :, None]
@@ -56,7 +56,7 @@ def hilum(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarra
     for du, dv, scale in ((0.012, -0.6, 0.8), (0.028, 0.2, 1.0), (0.018, 1.1, 0.85)):
         centre = (u + side * (du + 0.5 * size) + rng.normal(0, 0.004), v + dv * size + rng.normal(0, 0.004))
         change = np.maximum(change, _ball(scene, centre, scale * size, 0.06, rng))
-    change = np.float32(0.14 + 0.66 * severity) * scene.canvas.blur(change, 0.003)
+    change = np.float32(0.16 + 0.94 * severity) * scene.canvas.blur(change, 0.003)
     scene.added_HW = scene.added_HW + change
     return visible(change, 0.25)
 
@@ -74,11 +74,11 @@ def scar(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray
             heading = np.array([rng.normal(0, 0.7), rng.uniform(0.3, 1.0)])
             end = start + (0.030 + 0.060 * severity) * rng.uniform(0.5, 1.2) * heading
             streaks.append(smooth_curve([start, 0.5 * (start + end) + rng.normal(0, 0.006, 2), end], samples=4))
-        caps += canvas.blob((side * 0.62 * outer, body.apex + 0.010), (0.060, 0.014 + 0.030 * severity))
+        caps += canvas.blob((side * 0.62 * outer, body.apex + 0.010), (0.070, 0.014 + 0.044 * severity))
     lungs = scene.both_lungs
     lines = canvas.lines(streaks, 0.0034 + 0.0020 * severity, soft=0.0020)
     uneven = np.clip(1 + np.float32(0.25) * canvas.texture(rng, 0.016), 0, 2)
-    share = np.float32(0.22 + 0.50 * severity) * lines + np.float32(0.15 + 0.62 * severity) * caps * uneven
+    share = np.float32(0.22 + 0.50 * severity) * lines + np.float32(0.15 + 0.80 * severity) * caps * uneven
     share = np.clip(share, 0, 1) * lungs
     change = share * scene.air_HW
     scene.fill(share)

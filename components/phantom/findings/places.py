@@ -5,7 +5,7 @@ import numpy as np
 from components.phantom.body import LEFT, RIGHT, Body, cage_width, heart_border
 
 # How far down a zone's centre lies between apex and dome.
-_ZONES = {"apical": 0.06, "upper": 0.26, "mid": 0.54, "lower": 0.82}
+_ZONES = {"upper": 0.26, "mid": 0.54, "lower": 0.82}
 
 
 def sides(anatomy: str) -> tuple[int, ...]:
@@ -15,7 +15,7 @@ def sides(anatomy: str) -> tuple[int, ...]:
 
 
 def zone_height(body: Body, side: int, zone: str) -> float:
-    """The v of the centre of a lung zone: apical, upper, mid or lower."""
+    """The v of the centre of a lung zone: upper, mid or lower."""
     return body.apex + _ZONES[zone] * (body.side(side).dome - body.apex)
 
 

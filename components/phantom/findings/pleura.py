@@ -59,13 +59,13 @@ def thicken(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndar
     top = body.apex + rng.uniform(0.10, 0.20)
     bottom = body.side(side).angle - rng.uniform(0.03, 0.08)
     heights = np.linspace(top, bottom, 7)
-    thick = (0.010 + 0.036 * finding.severity) * np.clip(rng.normal(1, 0.22, 7), 0.6, 1.5)
+    thick = (0.010 + 0.044 * finding.severity) * np.clip(rng.normal(1, 0.22, 7), 0.6, 1.5)
     thick *= np.sin(np.linspace(0.15, np.pi - 0.15, 7)) ** 0.5
     walls = np.stack([side * (cage_width(body, heights) + 0.01), heights], 1)
     outer = smooth_curve(walls)
     inner = smooth_curve(walls - np.stack([side * (thick + 0.01), np.zeros(7)], 1))
     band = scene.canvas.area(np.concatenate([outer, inner[::-1]]), soft=0.0035) * scene.lungs[side]
-    change = np.float32(0.45 + 0.42 * finding.severity) * band
+    change = np.float32(0.45 + 0.50 * finding.severity) * band
     lost = change * scene.air_HW
     scene.fill(change)
     rim = scene.canvas.lines([ribbon(inner, 0.0)[0]], 0.005, soft=0.001) * scene.lungs[side]
