@@ -17,7 +17,7 @@ INTERRUPT_SECONDS = 3.0  # Airflow gives five before it kills
 ORPHAN_SECONDS = 10
 
 # Waits for the end of its standard input, which is the owner's death, however it dies; then ends the group.
-_WATCHDOG = f'read -r _; kill -INT -- "-$1"; sleep {ORPHAN_SECONDS}; kill -KILL -- "-$1"'
+_WATCHDOG = f'read -r _; kill -s INT -- "-$1"; sleep {ORPHAN_SECONDS}; kill -s KILL -- "-$1"'
 
 
 def started(pid: int) -> int | None:

@@ -47,12 +47,15 @@ class Outcome:
 
 @contextmanager
 def stops_as_interrupts() -> Iterator[None]:
-    """Turn TERM and HUP into KeyboardInterrupt, so that every way to stop us ends our stages cleanly."""
+    """Turn INT, TERM and HUP into KeyboardInterrupt, so that every way to stop us ends our stages cleanly.
+
+    INT too, since a shell makes what it starts in the background ignore it, and our stages would inherit that.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    former = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    former = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -61,7 +64,7 @@ def stops_as_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _locked(path: Path, patience: float) -> Iterator[bool]:
+def locked(path: Path, patience: float) -> Iterator[bool]:
     """Hold a lock file; yields False where another holds it for longer than `patience` seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience
@@ -82,7 +85,7 @@ def _locked(path: Path, patience: float) -> Iterator[bool]:
 def busy(workspace: Path) -> bool:
     """Whether a stage of a workspace is running."""
     for lock in (workspace / STATE).glob("*/lock"):
-        with _locked(lock, 0.0) as free:
+        with locked(lock, 0.0) as free:
             if not free:
                 return True
     return False
@@ -179,13 +182,13 @@ def run_stage(
     def outcome(status: int, how: str) -> Outcome:
         return Outcome(address, status, how, time.monotonic() - begun, folder / "log")
 
-    with _locked(folder / "lock", patience) as ours:
+    with locked(folder / "lock", patience) as ours:
         if not ours:
             show(f"{address} is being run by another process\n")
             return outcome(TRY_AGAIN, "failed")
         Record(folder / "group").end_orphans()
         while True:
-            with _locked(DVC_LOCK, max(0.0, begun + patience - time.monotonic())) as free:
+            with locked(DVC_LOCK, max(0.0, begun + patience - time.monotonic())) as free:
                 if not free:
                     show(f"DVC's lock ({DVC_LOCK}) was held by another process for {patience:.0f} s\n")
                     return outcome(TRY_AGAIN, "failed")

@@ -12,7 +12,7 @@ import yaml
 
 from components.core.params import read_yaml, validate
 from pipelines import workspace
-from pipelines.stage import STATE, _locked
+from pipelines.stage import STATE, locked
 from pipelines.workspace import list_workspaces, make_workspace, prune_workspaces, run_params, uncommitted_code
 
 GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b.example"]
@@ -133,7 +133,7 @@ def test_prune_removes_what_is_old_and_not_in_use(inside: Path, content: Any) ->
     for folder in (old, used):
         for path in (folder, folder / "params.yaml"):
             os.utime(path, (long_ago, long_ago))
-    with _locked(used / STATE / "pretrain/lock", 0.0):
+    with locked(used / STATE / "pretrain/lock", 0.0):
         os.utime(used, (long_ago, long_ago))
         assert prune_workspaces(7) == [old]
     assert list_workspaces() == sorted([used, new])

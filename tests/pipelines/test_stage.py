@@ -1,0 +1,175 @@
+"""Running one stage through DVC: what it tells, and how it ends when it is stopped, orphaned, or not alone."""
+
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipelines.processes import started
+from pipelines.stage import STATE, Outcome, locked, run_stage
+
+STUBBORN = 'trap "" INT; echo $$ > .state/pid; sleep 60 & while true; do wait; done'
+DVC_YAML = f"""
+stages:
+  copy:
+    cmd: cp in.txt out.txt && echo 0 > $MEDSLIP_STATUS_FILE
+    deps: [in.txt]
+    outs: [out.txt]
+  gate:
+    cmd: echo "gate failed" >&2 && echo 3 > $MEDSLIP_STATUS_FILE && exit 3
+    deps: [in.txt]
+    outs: [gate.txt]
+  defect:
+    cmd: echo "a traceback" && exit 1
+    deps: [in.txt]
+    outs: [defect.txt]
+  memory:
+    cmd: exit 137
+    deps: [in.txt]
+    outs: [memory.txt]
+  slow:
+    cmd: echo $$ > .state/pid && sleep 60 && touch slow.txt
+    deps: [in.txt]
+    outs: [slow.txt]
+  stubborn:
+    cmd: {STUBBORN}
+    deps: [in.txt]
+    outs: [stubborn.txt]
+  many:
+    foreach: [a, b, c]
+    do:
+      cmd: sleep 0.5 && echo ${{item}} > ${{item}}.txt && echo 0 > $MEDSLIP_STATUS_FILE
+      deps: [in.txt]
+      outs: ["${{item}}.txt"]
+"""
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path) -> Path:
+    folder = tmp_path / "workspace"
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
+    (folder / "dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
+    (folder / "in.txt").write_text("one\n", encoding="utf-8")
+    (folder / ".state").mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SHELL", "/bin/sh")
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    return folder
+
+
+def run(address: str, force: bool = False, patience: float = 60.0) -> Outcome:
+    return run_stage(address, force, patience, show=lambda text: None)
+
+
+def wait_for(path: Path) -> int:
+    deadline = time.monotonic() + 30
+    while not (path.is_file() and path.read_text(encoding="ascii").strip()):
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
+    return int(path.read_text(encoding="ascii"))
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 15
+    while started(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return started(pid) is None
+
+
+def launcher(address: str, folder: Path) -> subprocess.Popen[str]:
+    """Another process that runs a stage, as a scheduler's task would."""
+    code = f"""
+from pipelines.stage import run_stage, stops_as_interrupts
+with stops_as_interrupts():
+    run_stage({address!r})
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_a_stage_runs_then_nothing_changes_then_the_cache_restores(workspace: Path) -> None:
+    assert (run("copy").status, (workspace / "out.txt").read_text(encoding="utf-8")) == (0, "one\n")
+    assert run("copy").how == "unchanged"
+    (workspace / "in.txt").write_text("two\n", encoding="utf-8")
+    assert run("copy").how == "ran"
+    (workspace / "in.txt").write_text("one\n", encoding="utf-8")
+    restored = run("copy")
+    assert restored.how == "restored"
+    assert (workspace / "out.txt").read_text(encoding="utf-8") == "one\n"
+    assert "is cached" in restored.log.read_text(encoding="utf-8")
+    assert run("copy", force=True).how == "ran"
+
+
+@pytest.mark.parametrize(("address", "status"), [("gate", 3), ("defect", 1), ("memory", 137), ("nowhere", 1)])
+def test_the_stages_own_status_comes_through(workspace: Path, address: str, status: int) -> None:
+    outcome = run(address)
+    assert (outcome.status, outcome.how) == (status, "failed")
+    assert outcome.log.read_text(encoding="utf-8")
+
+
+def test_stop_ends_the_stages_processes_and_leaves_no_lock(workspace: Path) -> None:
+    task = launcher("slow", workspace)
+    pid = wait_for(workspace / ".state/pid")
+    task.send_signal(signal.SIGTERM)
+    task.communicate(timeout=30)
+    assert task.returncode != 0
+    assert gone(pid)
+    assert not (workspace / STATE / "slow/group").exists()
+    assert run("copy").status == 0  # DVC has no stale lock
+
+
+def test_a_stage_that_ignores_interrupts_is_killed(workspace: Path) -> None:
+    task = launcher("stubborn", workspace)
+    pid = wait_for(workspace / ".state/pid")
+    task.send_signal(signal.SIGINT)
+    task.communicate(timeout=30)
+    assert gone(pid)
+
+
+def test_a_stage_dies_with_its_launcher(workspace: Path) -> None:
+    task = launcher("slow", workspace)
+    pid = wait_for(workspace / ".state/pid")
+    task.kill()
+    task.communicate()
+    assert gone(pid)
+
+
+def test_a_retry_ends_what_a_dead_launcher_left(workspace: Path) -> None:
+    task = launcher("stubborn", workspace)  # outlives the interrupt that its launcher's death sends
+    pid = wait_for(workspace / ".state/pid")
+    task.kill()
+    task.communicate()
+    assert started(pid) is not None
+    text = (workspace / "dvc.yaml").read_text(encoding="utf-8").replace(STUBBORN, "touch stubborn.txt")
+    (workspace / "dvc.yaml").write_text(text, encoding="utf-8")
+    begun = started(pid)
+    assert run("stubborn").status == 0
+    assert started(pid) != begun
+
+
+def test_two_never_run_the_same_stage_and_patience_ends(workspace: Path) -> None:
+    with locked(STATE / "copy/lock", 0.0) as ours:
+        assert ours
+        outcome = run("copy", patience=0.3)
+    assert (outcome.status, outcome.how) == (75, "failed")
+    with locked(Path(".dvc/tmp/lock"), 0.0) as ours:
+        assert ours
+        assert run("copy", patience=0.3).status == 75
+    assert run("copy").status == 0
+
+
+def test_stages_of_one_workspace_run_at_once(workspace: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        outcomes = list(pool.map(run, ["many@a", "many@b", "many@c"]))
+    assert [outcome.status for outcome in outcomes] == [0, 0, 0]
+    lock = (workspace / "dvc.lock").read_text(encoding="utf-8")
+    assert all(f"many@{item}" in lock for item in "abc")
+    assert [run(f"many@{item}").how for item in "abc"] == ["unchanged"] * 3
