@@ -81,7 +81,7 @@ def connect() -> Any:
 
     import mlflow
 
-    for noisy in ("alembic", "mlflow.store.db.utils"):
+    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(address())
     return mlflow.MlflowClient()

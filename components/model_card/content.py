@@ -41,11 +41,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture inside the page: its title, what it shows in words, and its bytes as an address."""
+    """A picture inside the page: its title, what it shows in words, its bytes as an address, whether it needs width."""
 
     title: str
     alternative: str
     address: str
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Diagnosis:
     difference: Estimate
     iou: Estimate
     dice: Estimate
+    other_truths: list[tuple[str, Estimate]]
+    severities: list[tuple[str, Estimate]]
     images: int
     patients: int
     classes: list[ClassRow]
@@ -131,6 +134,7 @@ PICTURES = {
     "auroc.png": ("Gain of pretraining", "AUROC by share of the labels on {of}, pretrained and from scratch"),
     "contact_sheet.png": ("Synthetic radiographs", "Contact sheet of synthetic chest radiographs with their findings"),
 }
+WIDE = {"overlay.png", "contact_sheet.png", "loss.png"}
 
 
 def pictures_of(folder: Path, of: str = "") -> list[Picture]:
@@ -143,7 +147,8 @@ def pictures_of(folder: Path, of: str = "") -> list[Picture]:
             file.name, (file.stem.replace("_", " ").capitalize(), f"{file.stem} of {{of}}")
         )
         content = base64.b64encode(file.read_bytes()).decode("ascii")
-        found.append(Picture(title, alternative.format(of=of), f"data:image/png;base64,{content}"))
+        address = f"data:image/png;base64,{content}"
+        found.append(Picture(title, alternative.format(of=of), address, file.name in WIDE))
     return found
 
 
@@ -188,6 +193,14 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         difference=Estimate.of(pointing.get("difference")),
         iou=Estimate.of(figures.get("iou")),
         dice=Estimate.of(figures.get("dice")),
+        other_truths=[
+            (words, Estimate.of(figures[f"{kind}_truth"]["auroc"]["macro"]))
+            for kind, words in TRUTHS.items()
+            if f"{kind}_truth" in figures
+        ],
+        severities=[
+            (grade, Estimate.of(row["auroc"]["macro"])) for grade, row in figures.get("by_severity", {}).items()
+        ],
         images=test["images"],
         patients=test["patients"],
         classes=sorted(classes, key=lambda row: -(row.auroc.value or 0)),
