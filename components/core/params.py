@@ -83,7 +83,7 @@ class TextTraining(Section):
     width: int = Field(ge=32, le=1024, multiple_of=32, description="Hidden width.")
     layers: int = Field(ge=1, le=24, description="Transformer layers.")
     steps: int = Field(ge=1, le=1_000_000, description="Training steps.")
-    batch: int = Field(ge=2, le=4096, description="Sentences a step.")
+    batch: int = Field(ge=4, le=4096, description="Sentences a step; half as many definitions go with them.")
     learning_rate: float = Field(gt=0, le=1, description="Peak learning rate.")
 
 

@@ -79,7 +79,8 @@ def books_figures(books: Books) -> dict[str, Any]:
 def write_books(folder: Path, books: Books, encoder: dict[str, Any]) -> None:
     """Write `books.safetensors` and `book.json`, which says what was encoded and by which encoder."""
     tensors = {"pathologies": books.pathologies.contiguous(), "anatomies": books.anatomies.contiguous()}
-    save_file(tensors, folder / "books.safetensors", metadata={"schema": "books", "schema_version": VERSION})
+    # One key of metadata only: safetensors writes several in hash order, so that the bytes would differ.
+    save_file(tensors, folder / "books.safetensors", metadata={"schema_version": VERSION})
     content = {
         "schema_version": VERSION,
         "anatomy_prompt": ANATOMY_PROMPT,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from components.core import paths
 from components.core.archives import open_archive
@@ -76,6 +77,7 @@ def run(params: Params, item: str) -> dict[str, Any]:
         ValueError: the encoder cannot be loaded or cannot tell terms apart, or the archive has too few reports.
     """
     given = params.knowledge.text_encoder
+    disable_progress_bar()
     with deterministic(params.knowledge.seed, params.knowledge.threads):
         encoder, figures = train_on_reports(params) if given is None else (load_encoder(given), {})
         books = make_books(encoder)

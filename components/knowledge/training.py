@@ -2,12 +2,12 @@
 
 Two losses of equal weight:
 - masked tokens (Devlin et al., 2019) over sentences of reports and the vocabulary's own texts;
-- InfoNCE between the [CLS] states of two texts of the same term, such as its definition and its name, with the batch's
-  other terms as negatives (SimCSE, Gao et al., 2021, with pairs). Without it the states of a small BERT are all but
-  equal.
+- InfoNCE between the [CLS] states of a term's text in the book and of its name, with the batch's other terms as
+  negatives (SimCSE, Gao et al., 2021, with pairs). Without it the states of a small BERT are all but equal. Anatomies'
+  prompts are short, and many differ in one word: all of them are in every batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,15 +38,8 @@ class Trained:
     loss_after: float | None
 
 
-def term_pairs() -> list[tuple[str, str]]:
-    """Two texts of every term: the one that enters the book, and another."""
-    pathologies = [(DEFINITIONS[name], DISPLAY[name]) for name in PATHOLOGIES]
-    anatomies = [(ANATOMY_PROMPT.format(name=name), f"{DISPLAY[name]}: {DEFINITIONS[name]}") for name in ANATOMIES]
-    return pathologies + anatomies
-
-
 def info_nce(states_BT: Tensor, others_BT: Tensor) -> Tensor:
-    """InfoNCE between two views of the same texts, both ways, over cosines (van den Oord et al., 2018)."""
+    """InfoNCE over cosines between two views of the same texts, both ways (van den Oord et al., 2018)."""
     cosines_BB = functional.normalize(states_BT, dim=-1) @ functional.normalize(others_BT, dim=-1).T / TEMPERATURE
     target_B = torch.arange(len(cosines_BB))
     return (functional.cross_entropy(cosines_BB, target_B) + functional.cross_entropy(cosines_BB.T, target_B)) / 2
@@ -91,6 +84,20 @@ class _Texts:
         return dict(self.tokenizer.pad(chosen, return_tensors="pt"))
 
 
+class _Terms:
+    """The terms of one list in two texts: the one that enters the book, and the name."""
+
+    def __init__(self, texts: Mapping[str, str], tokenizer: BertTokenizer) -> None:
+        self.texts = _Texts(list(texts.values()), tokenizer)
+        self.names = _Texts([DISPLAY[name] for name in texts], tokenizer)
+
+    def loss(self, model: BertForMaskedLM, number: int, order: torch.Generator) -> Tensor:
+        """InfoNCE of so many terms, drawn without replacement."""
+        rows = torch.randperm(len(self.texts), generator=order)[:number].tolist()
+        states = (model.bert(**texts.plain(rows)).last_hidden_state[:, 0] for texts in (self.texts, self.names))
+        return info_nce(*states)
+
+
 def masked_words_loss(model: BertForMaskedLM, masked: dict[str, Tensor], labels_BL: Tensor) -> tuple[Tensor, int]:
     """The cross-entropy of the masked words, summed, and how many they are; only their logits are computed."""
     asked_BL = labels_BL >= 0
@@ -111,15 +118,6 @@ def mean_masked_loss(model: BertForMaskedLM, texts: _Texts, seed: int) -> float 
     return total / asked if asked else None
 
 
-def step_loss(
-    model: BertForMaskedLM, sentences: tuple[dict[str, Tensor], Tensor], pairs: tuple[dict[str, Tensor], ...]
-) -> Tensor:
-    """Mean loss of the masked words of a batch of sentences, plus InfoNCE of a batch of term pairs."""
-    loss, asked = masked_words_loss(model, *sentences)
-    first_BT, second_BT = (model.bert(**texts).last_hidden_state[:, 0] for texts in pairs)
-    return loss / max(asked, 1) + info_nce(first_BT, second_BT)
-
-
 def train(corpus: Corpus, training: TextTraining, seed: int) -> Trained:
     """Train tokenizer and encoder on a corpus; equal corpus, seed and threads give equal weights.
 
@@ -129,7 +127,8 @@ def train(corpus: Corpus, training: TextTraining, seed: int) -> Trained:
     model = make_model(len(tokenizer), training, tokenizer.pad_token_id)
     sentences = _Texts((*corpus.sentences, *vocabulary_texts()), tokenizer)
     held_out = _Texts(corpus.held_out, tokenizer)
-    first, second = (_Texts(texts, tokenizer) for texts in zip(*term_pairs(), strict=True))
+    pathologies = _Terms({name: DEFINITIONS[name] for name in PATHOLOGIES}, tokenizer)
+    anatomies = _Terms({name: ANATOMY_PROMPT.format(name=name) for name in ANATOMIES}, tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, training.learning_rate, total_steps=max(training.steps, 2), pct_start=WARMUP_SHARE
@@ -138,9 +137,10 @@ def train(corpus: Corpus, training: TextTraining, seed: int) -> Trained:
     order = torch.Generator().manual_seed(seed)
     for step in range(training.steps):
         rows = torch.randperm(len(sentences), generator=order)[: training.batch].tolist()
-        terms = torch.randperm(len(first), generator=order)[: max(2, training.batch // 2)].tolist()
         optimizer.zero_grad()
-        step_loss(model, sentences.masked(rows, seed + step), (first.plain(terms), second.plain(terms))).backward()
+        loss, asked = masked_words_loss(model, *sentences.masked(rows, seed + step))
+        loss = loss / max(asked, 1) + pathologies.loss(model, max(2, training.batch // 2), order)
+        (loss + anatomies.loss(model, len(ANATOMIES), order)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

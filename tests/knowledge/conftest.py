@@ -69,7 +69,15 @@ def small_params(repository: Path, archive: Path, **knowledge: object) -> parame
     changes = {
         "datasets": {"mimic_cxr": {"root": str(archive)}},
         "knowledge": {
-            "training": {"vocabulary": 1500, "min_patients": 5, "width": 64, "steps": 60, "batch": 16},
+            "threads": 1,
+            "training": {
+                "min_patients": 5,
+                "width": 64,
+                "layers": 1,
+                "steps": 100,
+                "batch": 16,
+                "learning_rate": 0.003,
+            },
             **knowledge,
         },
     }

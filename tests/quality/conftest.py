@@ -14,6 +14,7 @@ from components.core.records.labels import PRESENT, StudyLabels
 from components.core.records.shards import ShardWriter
 from components.core.records.tables import ANNOTATIONS, FINDINGS, INVENTORY, MANIFEST, write_table
 from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+from components.quality.stage import run
 
 SIZE = 32
 Row = dict[str, Any]
@@ -87,8 +88,9 @@ class Written:
         self.mention(number)
 
     def _list(self, number: int) -> None:
-        names = {"image": f"7f3a-{number:04}-d1c0", "study": f"{50_000_000 + number}", "patient": f"{10_000_000 + number}"}  # fmt: skip
-        file = {"uri": f"files/p10/p{10_000_000 + number}/{number}.dcm", "bytes": 100, "version": "sha256:0"}
+        study, patient = f"{50_000_000 + number}", f"{10_000_000 + number}"
+        names = {"image": f"7f3a-{number:04}-d1c0", "study": study, "patient": patient}
+        file = {"uri": f"files/p10/p{patient}/{number}.dcm", "bytes": 100, "version": "sha256:0"}
         more = {"split": split_of(number), "labels": [], "boxes": []}
         self.inventory.append(dict.fromkeys(INVENTORY.names) | ids(number) | names | file | more)
 
@@ -114,7 +116,6 @@ def check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: parameters.Params
 ) -> Callable[[Written], dict[str, Any]]:
     """Writes tables into a workspace, enters it, and runs the stage there."""
-    from components.quality.stage import run
 
     def checked(tables: Written) -> dict[str, Any]:
         tables.write(tmp_path)

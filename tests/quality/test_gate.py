@@ -1,6 +1,7 @@
 """A good archive passes; each planted fault fails its own expectation, which names the rows."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from components.core.command import GateFailed
+from components.quality.expectations import archive_suites, report_suites
+from components.quality.stage import run
 from tests.quality.conftest import Written, pseudonym
 
 VERDICT = Path("data/quality/mimic_cxr/verdict.json")
@@ -230,13 +233,9 @@ def test_docs_are_the_same_again_and_load_nothing(tables, check):
 
 
 def test_other_datasets_are_checked_without_findings(params):
-    from components.quality.expectations import archive_suites, report_suites
-
     assert {"findings", "reports"} == set(report_suites(params.quality))
     assert not {"findings", "reports"} & set(archive_suites(params.quality))
     with pytest.raises(ValueError, match="'nobody' is not one of the datasets"):
-        from components.quality.stage import run
-
         run(params, "nobody")
 
 
@@ -259,6 +258,4 @@ def test_command_ends_with_status_3_and_needs_no_torch(tables, tmp_path, reposit
 
 
 def environment(repository: Path) -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(repository)}
