@@ -49,5 +49,5 @@ lock: setup ## Settle the versions anew from requirements/components.in
 	  --output-file $(LOCK) requirements/components.in
 
 mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///mlflow.db
