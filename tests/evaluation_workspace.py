@@ -27,7 +27,7 @@ GRADES = (("mild", 0.3), ("moderate", 0.6), ("severe", 0.9))
 
 def sizes() -> Config:
     """A model small enough for tests."""
-    trunk = parameters.Trunk(depths=(1, 1, 1), hidden_sizes=(8, 8, 16), embedding_size=8, layer_type="basic")
+    trunk = parameters.Trunk(depths=(1, 1, 1), hidden_sizes=(16, 16, 16), embedding_size=8, layer_type="basic")
     model = parameters.Model(trunk=trunk, width=16, decoder_layers=1, heads=2, dropout=0.0)
     return Config(image_size=SIZE, text_width=8, model=model, mends=Mends())
 

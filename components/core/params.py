@@ -13,7 +13,8 @@ Layout = Literal["mimic_cxr", "rsna_pneumonia"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Depth = Annotated[int, Field(ge=1, le=200)]
-Channels = Annotated[int, Field(ge=4, le=16_384)]
+# oneDNN's strided convolution writes past its memory where fewer than 16 channels come out, on several threads.
+Channels = Annotated[int, Field(ge=16, le=16_384, multiple_of=16)]
 
 
 class Section(BaseModel):

@@ -57,8 +57,9 @@ class Variation:
 def draw(settings: Augmentation, generator: np.random.Generator) -> Variation:
     """Draw how an image is varied."""
     area = generator.uniform(settings.min_area, 1)
-    aspect = np.exp(generator.uniform(*np.log(ASPECTS)))
-    width, height = min(1.0, np.sqrt(area * aspect)), min(1.0, np.sqrt(area / aspect))
+    # A crop of this area fits into the image at these aspects only.
+    aspect = np.exp(generator.uniform(*np.log([max(ASPECTS[0], area), min(ASPECTS[1], 1 / area)])))
+    width, height = np.sqrt(area * aspect), np.sqrt(area / aspect)
     return Variation(
         width=width,
         height=height,

@@ -72,13 +72,13 @@ def state_file(settings: Pretrain, images: Path, examples: Examples) -> Path:
     return state_folder("pretrain", digest_of(settings.model_dump(mode="json"), inputs, examples.shards)) / "state"
 
 
-def train(settings: Pretrain, examples: Examples, state: Path) -> tuple[Pretraining, History]:
+def train(model: MedSLIP, settings: Pretrain, examples: Examples, state: Path) -> tuple[Pretraining, History]:
     """Train to the end, from the state file if there is one.
 
     The weights of the last step are the result. The learning rate has come down to its end by then, and a best epoch by
     validation would make the result hang on the few positives that a validation split has.
     """
-    model, place = build_model(settings), device()
+    place = device()
     training, validation = loaders(examples, settings, place)
     task = Pretraining(model, settings, steps=len(training) * settings.epochs)
     history = History(tracking.active())
@@ -141,10 +141,11 @@ def run(params: Params, item: str) -> dict[str, Any]:
     _quiet()
     images = paths.IMAGES / settings.dataset
     examples = read_examples(images, LABELS, settings.uncertain)
+    model = build_model(settings)
     state = state_file(settings, images, examples)
     if state.is_file():
         print(f"going on from {state}", file=sys.stderr)
-    task, history = train(settings, examples, state)
+    task, history = train(model, settings, examples, state)
     figures = figures_of(task, history, examples)
     with whole_folder(paths.PRETRAINED) as folder:
         save(task.model, folder)

@@ -21,7 +21,7 @@ from components.register.stage import run
 SIZE = 32
 TRAINED = ("effusion", "pneumothorax")
 SIZES = {
-    "trunk": {"layer_type": "basic", "embedding_size": 8, "depths": [1, 1, 1], "hidden_sizes": [8, 8, 16]},
+    "trunk": {"layer_type": "basic", "embedding_size": 8, "depths": [1, 1, 1], "hidden_sizes": [16, 16, 16]},
     "width": 16,
     "decoder_layers": 1,
     "heads": 2,

@@ -1,0 +1,120 @@
+"""A model on disk: whole, the same bytes, and refused in a sentence when it does not fit."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from components.core.model import MedSLIP, load, save
+from components.core.vocabulary import ANATOMIES, PATHOLOGIES
+from tests import small_model
+
+
+def trained(seed: int = 0) -> MedSLIP:
+    torch.manual_seed(seed)
+    books = torch.randn(len(PATHOLOGIES), small_model.TEXT_WIDTH), torch.randn(len(ANATOMIES), small_model.TEXT_WIDTH)
+    return MedSLIP(small_model.config(small_model.EVERY_MEND), *books).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save(trained(), tmp_path)
+    return tmp_path
+
+
+def test_what_is_read_answers_as_what_was_written(folder: Path) -> None:
+    images = small_model.images(2)
+    model = load(folder)
+    assert not model.training
+    torch.testing.assert_close(model(images).presence_BP, trained().eval()(images).presence_BP, rtol=0, atol=0)
+    assert model.config == trained().config
+
+
+def test_equal_models_give_equal_bytes(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    again = tmp_path_factory.mktemp("again")
+    save(trained(), again)
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["config.json", "vocabulary.json", "weights.safetensors"]
+    assert all((folder / name).read_bytes() == (again / name).read_bytes() for name in files)
+
+
+def cut_short(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def garbage(folder: Path) -> None:
+    (folder / "weights.safetensors").write_bytes(b"\xff" * 300)
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+
+
+def other_vocabulary(folder: Path) -> None:
+    path = folder / "vocabulary.json"
+    path.write_text(path.read_text().replace('"effusion"', '"infusion"'))
+
+
+def other_width(folder: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    content["model"]["width"] = 32
+    (folder / "config.json").write_text(json.dumps(content))
+
+
+def unknown_key(folder: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    content["model"]["depth"] = 3
+    (folder / "config.json").write_text(json.dumps(content))
+
+
+def other_version(folder: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "version": 99}))
+
+
+def lacks_a_tensor(folder: Path) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    del weights["norm.bias"]
+    save_file(weights, folder / "weights.safetensors")
+
+
+def lacks_a_book(folder: Path) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    del weights["book_p_PT"]
+    save_file(weights, folder / "weights.safetensors")
+
+
+def has_a_tensor_more(folder: Path) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    save_file({**weights, "extra": torch.zeros(1)}, folder / "weights.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (cut_short, "weights.safetensors is corrupt or cut short"),
+        (garbage, "weights.safetensors is corrupt or cut short"),
+        (without_weights, "weights.safetensors does not exist"),
+        (other_vocabulary, "is not this code's vocabulary"),
+        (other_width, "has shape .* config.json says"),
+        (unknown_key, "config.json: model.depth"),
+        (other_version, "another version of the model"),
+        (lacks_a_tensor, "lacks 1 tensors, the first is norm.bias"),
+        (lacks_a_book, "book_p_PT has shape"),
+        (has_a_tensor_more, "has unknown 1 tensors, the first is extra"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(folder: Path, damage: object, sentence: str) -> None:
+    assert callable(damage)
+    damage(folder)
+    with pytest.raises(ValueError, match=sentence) as refusal:
+        load(folder)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_folder_names_the_stage_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not exist: run pretrain first"):
+        load(tmp_path / "nothing")

@@ -1,0 +1,187 @@
+"""Our losses against the formulas, written out with loops in float64, term by term."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from components.core.model import MedSLIP, Mends, Outputs
+from components.core.model.losses import compute_losses, draw_negatives, existence_targets, prototype_loss
+from tests import small_model
+
+NEGATIVES = 3  # so few that every query of these small books has enough
+
+
+def formula_existence(logits_BQ2: Tensor, targets_BQ: Tensor) -> Tensor:
+    """Cross-entropy, mean over entries whose target is 0 or 1; 0 where there is none."""
+    losses = []
+    for logits_Q2, targets_Q in zip(logits_BQ2, targets_BQ, strict=True):
+        for logits_2, target in zip(logits_Q2, targets_Q, strict=True):
+            if target >= 0:
+                losses.append(functional.cross_entropy(logits_2, target.long()))
+    return torch.stack(losses).mean() if losses else logits_BQ2.sum() * 0
+
+
+def formula_prototype(z_BQD: Tensor, project: nn.Linear, book_KT: Tensor, labels_BQK: Tensor, drawn: Tensor) -> Tensor:
+    """For each (study, query) with a present cell: the mean of the present entries against the drawn ones."""
+    losses = []
+    for study, labels_QK in enumerate(labels_BQK):
+        for query, labels_K in enumerate(labels_QK):
+            present = [k for k, label in enumerate(labels_K) if label == 1]
+            if not present:
+                continue
+            projected_T = project(z_BQD[study, query])
+            prototypes = [torch.stack([book_KT[k] for k in present]).mean(0)]
+            prototypes += [book_KT[k] for k in drawn[study, query]]
+            logits = torch.stack([prototype_T @ projected_T for prototype_T in prototypes])
+            losses.append(functional.cross_entropy(logits, torch.tensor(0)))
+    return torch.stack(losses).mean() if losses else z_BQD.sum() * 0
+
+
+def formula_relation(z_a_BAD: Tensor, z_p_BPD: Tensor, labels_BAP: Tensor) -> Tensor:
+    """BCEWithLogits of <z_a[i], z_p[j]> against M[i, j], mean over entries with M >= 0."""
+    losses = []
+    for study, anatomy, pathology in (labels_BAP >= 0).nonzero().tolist():
+        logit = z_a_BAD[study, anatomy] @ z_p_BPD[study, pathology]
+        target = labels_BAP[study, anatomy, pathology].to(logit.dtype)
+        losses.append(functional.binary_cross_entropy_with_logits(logit, target))
+    return torch.stack(losses).mean() if losses else z_a_BAD.sum() * 0
+
+
+def formula_targets(labels_BAP: Tensor) -> tuple[Tensor, Tensor]:
+    """y: 1 if a line holds a 1, else 0 if it holds a 0, else -1."""
+
+    def target(line: list[int]) -> int:
+        return 1 if 1 in line else 0 if 0 in line else -1
+
+    columns = [[target(column) for column in labels_AP.T.tolist()] for labels_AP in labels_BAP]
+    rows = [[target(row) for row in labels_AP.tolist()] for labels_AP in labels_BAP]
+    return torch.tensor(columns), torch.tensor(rows)
+
+
+def published_terms(model: MedSLIP, outputs: Outputs, labels_BAP: Tensor) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    present_BAP = labels_BAP == 1
+    drawn_p = draw_negatives(present_BAP.transpose(1, 2), NEGATIVES, generator)
+    drawn_a = draw_negatives(present_BAP, NEGATIVES, generator)
+    targets_BP, targets_BA = formula_targets(labels_BAP)
+    z_p_BPD, z_a_BAD = outputs.z_p_BPD, outputs.z_a_BAD
+    return {
+        "existence_p": formula_existence(model.existence_p(z_p_BPD), targets_BP),
+        "existence_a": formula_existence(model.existence_a(z_a_BAD), targets_BA),
+        "prototype_p": formula_prototype(
+            z_p_BPD, model.contrast_p, model.book_a_AT, labels_BAP.transpose(1, 2), drawn_p
+        ),
+        "prototype_a": formula_prototype(z_a_BAD, model.contrast_a, model.book_p_PT, labels_BAP, drawn_a),
+        "relation": formula_relation(z_a_BAD, z_p_BPD, labels_BAP),
+    }
+
+
+EMPTY = torch.full((3, small_model.ANATOMIES, small_model.PATHOLOGIES), -1, dtype=torch.int8)
+BATCHES = {"mixed": small_model.labels(3), "nothing mentioned": EMPTY, "all absent": EMPTY * 0}
+
+
+@pytest.mark.parametrize("labels_BAP", BATCHES.values(), ids=BATCHES)
+def test_published_losses_and_gradients_are_the_formulas(labels_BAP: Tensor) -> None:
+    model = small_model.model(Mends()).double()
+    outputs = model(small_model.images(3))
+    ours = vars(compute_losses(outputs, labels_BAP, NEGATIVES, torch.Generator().manual_seed(5)))
+    formulas = published_terms(model, outputs, labels_BAP)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    assert ours.keys() == formulas.keys()
+    for name, expected in formulas.items():
+        torch.testing.assert_close(ours[name], expected, rtol=1e-6, atol=1e-12)
+        gradients = [
+            torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+            for term in (ours[name], expected)
+        ]
+        for mine, formula in zip(*gradients, strict=True):
+            torch.testing.assert_close(mine, formula, rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("mends", [Mends(), small_model.EVERY_MEND], ids=["paper", "improved"])
+def test_batch_without_a_finding_gives_zero_and_finite_gradients(mends: Mends) -> None:
+    model = small_model.model(mends)
+    losses = compute_losses(model(small_model.images(3)), EMPTY, NEGATIVES)
+    assert all(term.item() == 0 for term in vars(losses).values())
+    losses.total(1, 1).backward()
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
+
+
+def test_total_weighs_the_terms() -> None:
+    outputs = small_model.model(Mends())(small_model.images(2))
+    losses = compute_losses(outputs, small_model.labels(2), NEGATIVES)
+    existence, prototype = losses.existence_p + losses.existence_a, losses.prototype_p + losses.prototype_a
+    torch.testing.assert_close(losses.total(0.5, 3.0), existence + 0.5 * prototype + 3 * losses.relation)
+
+
+def test_targets_prefer_present_to_absent_to_not_mentioned() -> None:
+    labels_BAP = torch.tensor([[[1, 0, -1], [0, -1, -1]]], dtype=torch.int8)
+    targets_BP, targets_BA = existence_targets(labels_BAP)
+    assert targets_BP.tolist() == [[1, 0, -1]]
+    assert targets_BA.tolist() == [[1, 0]]
+
+
+def test_negatives_are_uniform_distinct_and_never_present() -> None:
+    present_BQK = torch.tensor([True, True, False, False, False, False]).expand(20_000, 1, 6)
+    drawn_BQM = draw_negatives(present_BQK, 2, torch.Generator().manual_seed(0))
+    counts = Counter(tuple(sorted(pair)) for pair in drawn_BQM[:, 0].tolist())
+    assert set(counts) == {(2, 3), (2, 4), (2, 5), (3, 4), (3, 5), (4, 5)}
+    assert min(counts.values()) > 0.9 * 20_000 / 6
+
+
+def test_too_few_absent_cells_leave_fewer_negatives() -> None:
+    logits_BQK = torch.randn(1, 1, 4, dtype=torch.float64)
+    present_BQK = torch.tensor([[[True, True, True, False]]])
+    loss = prototype_loss(logits_BQK, present_BQK, draw_negatives(present_BQK, 3))
+    positive, negative = logits_BQK[0, 0, :3].mean(), logits_BQK[0, 0, 3]
+    expected = functional.cross_entropy(torch.stack([positive, negative]), torch.tensor(0))
+    torch.testing.assert_close(loss, expected)
+
+
+class Operators(TorchDispatchMode):
+    """Counts every operator that runs in the block, backward passes included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: Counter[str] = Counter()
+        self.boolean_indices = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        name = function.overloadpacket._qualified_op_name
+        self.names[name] += 1
+        if name.startswith(("aten::index", "aten::_unsafe_index")) and len(args) > 1 and isinstance(args[1], list):
+            self.boolean_indices += any(index is not None and index.dtype == torch.bool for index in args[1])
+        return function(*args, **(kwargs or {}))
+
+
+WAITS_FOR_THE_DEVICE = {
+    "aten::nonzero",
+    "aten::item",
+    "aten::_local_scalar_dense",
+    "aten::masked_select",
+    "aten::unique",
+}
+
+
+def test_the_count_sees_what_would_wait() -> None:
+    with Operators() as seen:
+        values = torch.tensor([1.0, -1.0])
+        assert values[values > 0].sum().item() == 1
+    assert seen.boolean_indices == 1
+    assert "aten::_local_scalar_dense" in seen.names
+
+
+@pytest.mark.parametrize("mends", [Mends(), small_model.EVERY_MEND], ids=["paper", "improved"])
+def test_a_step_never_waits_for_the_device(mends: Mends) -> None:
+    model = small_model.model(mends, dropout=0.1).train()
+    images_B1HW, labels_BAP = small_model.images(4), small_model.labels(4)
+    with Operators() as seen:
+        compute_losses(model(images_B1HW), labels_BAP, NEGATIVES).total(1, 1).backward()
+    assert not WAITS_FOR_THE_DEVICE & seen.names.keys()
+    assert seen.boolean_indices == 0
+    assert seen.names["aten::convolution_backward"] > 0
+    assert sum(seen.names.values()) < 3000  # no loop over studies or terms

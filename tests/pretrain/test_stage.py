@@ -1,0 +1,166 @@
+"""The stage as it is run: it learns, its outputs are whole and repeatable, a killed run goes on exactly."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from components.core import paths
+from components.core.model import load
+from components.core.model.losses import compute_losses
+from components.pretrain.examples import read_examples
+from components.pretrain.loading import loaders
+from components.pretrain.stage import build_model, run
+from components.pretrain.task import Pretraining, auroc_by_pathology, learning_rate_share
+from tests.pretrain.conftest import settings
+
+WEIGHTS = paths.PRETRAINED / "weights.safetensors"
+
+
+def outputs(workspace: Path) -> dict[str, bytes]:
+    """Everything that the stage made."""
+    files = [*paths.PRETRAINED.iterdir(), *(paths.PLOTS / "pretrain").iterdir()]
+    return {str(path): path.read_bytes() for path in files}
+
+
+def test_outputs_figures_and_the_same_bytes_again(workspace: Path, repository: Path) -> None:
+    params = settings(repository, precision="bf16-mixed")
+    figures = run(params, "")
+    json.dumps(figures, allow_nan=False)
+    assert figures["train"] == {"images": 23, "studies": 23}
+    assert figures["steps"] == 6
+    assert figures["validation"]["auroc"]["macro"] is None  # eight patients are too few
+    model = load(paths.PRETRAINED)
+    assert figures["parameters"] == sum(weight.numel() for weight in model.parameters())
+    with (paths.PLOTS / "pretrain" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows if row["loss"]] == ["2", "4", "6"]
+    terms = [float(rows[-1][name]) for name in ("existence_p", "existence_a", "prototype_p", "prototype_a", "relation")]
+    assert float(rows[-1]["loss"]) == pytest.approx(sum(terms), rel=1e-4)
+    assert json.loads((paths.PRETRAINED / "metrics.json").read_text())["terms"]["nodule"]["present"] > 5
+    first = outputs(workspace)
+    assert not list(Path("state").rglob("state"))
+    run(params, "")
+    assert outputs(workspace) == first
+
+
+def test_a_killed_run_ends_as_one_that_was_not(workspace: Path, repository: Path) -> None:
+    params = settings(repository, epochs=8)
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    process = subprocess.Popen([sys.executable, "-m", "components.pretrain"], env=environment, stderr=subprocess.PIPE)
+    while process.poll() is None and not list(Path("state").rglob("state")):
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not paths.PRETRAINED.exists()
+    (state,) = Path("state").rglob("state")
+    epochs_done = json.loads(_metadata(state))["pairs"][0][1] + 1
+    assert 1 <= epochs_done < 8
+    run(params, "")
+    resumed = outputs(workspace)
+    run(params, "")  # no state is left: from the start
+    assert outputs(workspace) == resumed
+
+
+def _metadata(state: Path) -> str:
+    from safetensors import safe_open
+
+    with safe_open(state, framework="pt") as file:
+        return str(file.metadata()["state"])
+
+
+def test_the_loss_falls_on_a_few_images(workspace: Path, repository: Path) -> None:
+    params = settings(
+        repository, epochs=40, batch=16, augmentation={"min_area": 1.0, "flip": 0.0, "rotation_degrees": 0.0}
+    )
+    torch.set_num_threads(1)
+    examples = read_examples(paths.IMAGES / "mimic_cxr", paths.FINDINGS / "labels.npz", "ignore")
+    batch = next(iter(loaders(examples, params.pretrain, torch.device("cpu"))[0]))
+
+    def total(model: torch.nn.Module) -> float:
+        torch.manual_seed(0)
+        with torch.no_grad():
+            return float(compute_losses(model(batch[0]), batch[1], 7).total(1, 1))
+
+    before = total(build_model(params.pretrain))
+    run(params, "")
+    assert total(load(paths.PRETRAINED)) < 0.3 * before
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("data/findings/labels.npz", "labels.npz does not exist: run reports first"),
+        ("data/images/mimic_cxr/manifest.parquet", "manifest.parquet does not exist"),
+        ("models/knowledge/books.safetensors", "books.safetensors does not exist: run knowledge first"),
+    ],
+)
+def test_a_missing_input_is_named(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path, file: str, sentence: str
+) -> None:
+    for path in inputs.rglob("*"):
+        if path.is_file() and path.relative_to(inputs) != Path(file):
+            place = tmp_path / path.relative_to(inputs)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=sentence):
+        run(settings(repository), "")
+    assert not paths.PRETRAINED.exists()
+
+
+def test_a_loss_that_is_not_finite_names_its_step(workspace: Path, repository: Path) -> None:
+    books = load_file(paths.KNOWLEDGE / "books.safetensors")
+    Path("models/knowledge").unlink()
+    Path("models/knowledge").mkdir()
+    save_file({**books, "anatomies": books["anatomies"] * torch.inf}, paths.KNOWLEDGE / "books.safetensors")
+    with pytest.raises(ValueError, match="the loss is not finite at step 2"):
+        run(settings(repository), "")
+
+
+def test_books_of_another_vocabulary_are_refused(workspace: Path, repository: Path) -> None:
+    Path("models/knowledge").unlink()
+    Path("models/knowledge").mkdir()
+    save_file({"pathologies": torch.zeros(3, 8), "anatomies": torch.zeros(4, 8)}, "models/knowledge/books.safetensors")
+    with pytest.raises(ValueError, match="another vocabulary: run knowledge again"):
+        run(settings(repository), "")
+
+
+def test_the_schedule_warms_up_by_steps_and_ends_at_the_final_rate(workspace: Path, repository: Path) -> None:
+    section = settings(repository, learning_rate=0.01, final_learning_rate=0.001, warmup_steps=10).pretrain
+    shares = [learning_rate_share(step, section, 100) for step in range(101)]
+    assert shares[0] == pytest.approx(0.1)
+    assert shares[9] == shares[10] == 1.0
+    assert shares[55] == pytest.approx((1 + 0.1) / 2)
+    assert shares[100] == pytest.approx(0.1)
+    assert learning_rate_share(1, section, 4) == 1.0  # a warm-up takes at most half of a training
+
+
+def test_weight_decay_spares_one_dimensional_parameters(workspace: Path, repository: Path) -> None:
+    section = settings(repository, weight_decay=0.02).pretrain
+    task = Pretraining(build_model(section), section, steps=10)
+    decayed, spared = task.configure_optimizers()["optimizer"].param_groups
+    assert decayed["weight_decay"] == 0.02
+    assert spared["weight_decay"] == 0
+    assert all(weight.ndim > 1 for weight in decayed["params"])
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(task.model.parameters()))
+
+
+def test_the_validation_figure_is_over_visible_pathologies_with_enough_cases() -> None:
+    from components.core.vocabulary import PATHOLOGIES, PATHOLOGY_INDEX
+
+    truth_NP = torch.full((20, len(PATHOLOGIES)), -1, dtype=torch.int8)
+    score_NP = torch.rand(20, len(PATHOLOGIES))
+    for name, positives in (("nodule", 10), ("mass", 4), ("normal", 10)):
+        truth_NP[:, PATHOLOGY_INDEX[name]] = (torch.arange(20) < positives).to(torch.int8)
+    score_NP[:, PATHOLOGY_INDEX["nodule"]] = torch.linspace(1, 0, 20)
+    assert auroc_by_pathology(truth_NP.numpy(), score_NP.numpy()) == {"nodule": 1.0}
