@@ -45,7 +45,8 @@ def _finding_rng(seed: int, finding: Finding) -> np.random.Generator:
 def draw(study: Study, height: int, width: int, rng: np.random.Generator) -> Drawing:
     """Draw a study at a size in pixels; equal generators give equal bytes.
 
-    With equal generators, studies that differ in their findings show the same patient in the same technique.
+    With equal generators, studies that differ in their findings show the same patient in the same technique. A finding
+    of which nothing lies inside the exposed frame is not among those drawn.
     """
     seeds = [int(seed) for seed in rng.integers(2**63, size=5)]
     body_rng, lung_rng, technique_rng, noise_rng = (np.random.default_rng(seed) for seed in seeds[:4])
@@ -62,6 +63,7 @@ def draw(study: Study, height: int, width: int, rng: np.random.Generator) -> Dra
     for finding in study.findings:
         mask_HW = PAINT[finding.pathology](scene, finding, _finding_rng(seeds[4], finding))
         mask_HW = mask_HW & frame
-        drawn.append(DrawnFinding(finding, mask_HW, tight_box(mask_HW)))
+        if mask_HW.any():
+            drawn.append(DrawnFinding(finding, mask_HW, tight_box(mask_HW)))
     image_HW = expose(scene.attenuation(), exposure, canvas, noise_rng)
     return Drawing(np.where(frame, image_HW, np.float32(UNEXPOSED)), tuple(drawn))
