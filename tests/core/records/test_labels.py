@@ -1,0 +1,56 @@
+"""The label tensor: sparse on disk, the same dense, and never mixed up between studies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.core.records.labels import ABSENT, NOT_MENTIONED, PRESENT, UNCERTAIN, StudyLabels
+from components.core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGIES, PATHOLOGY_INDEX
+
+PLEURA, HEART = ANATOMY_INDEX["left_pleural"], ANATOMY_INDEX["heart_size"]
+EFFUSION, LARGE = PATHOLOGY_INDEX["effusion"], PATHOLOGY_INDEX["cardiomegaly"]
+LABELS = StudyLabels(
+    ("s1", "s2", "s3"),
+    np.array([[0, PLEURA, EFFUSION], [2, HEART, LARGE], [2, PLEURA, EFFUSION]], np.int32),
+    np.array([PRESENT, UNCERTAIN, ABSENT], np.int8),
+)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    LABELS.write(tmp_path / "a.npz")
+    again = StudyLabels.read(tmp_path / "a.npz")
+    assert again.study_ids == LABELS.study_ids
+    np.testing.assert_array_equal(again.cells, LABELS.cells)
+    np.testing.assert_array_equal(again.values, LABELS.values)
+    again.write(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_the_dense_tensor_follows_the_order_asked_for() -> None:
+    labels_BAP = LABELS.dense(["s3", "s2", "s1", "s3"])
+    assert labels_BAP.shape == (4, len(ANATOMIES), len(PATHOLOGIES))
+    for place in (0, 3):
+        assert labels_BAP[place, HEART, LARGE] == UNCERTAIN
+        assert labels_BAP[place, PLEURA, EFFUSION] == ABSENT
+    assert labels_BAP[2, PLEURA, EFFUSION] == PRESENT
+    assert (labels_BAP[1] == NOT_MENTIONED).all()
+    assert (labels_BAP != NOT_MENTIONED).sum() == 5
+
+
+def test_an_unknown_study_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 studies have no labels, the first is s8"):
+        LABELS.dense(["s1", "s8", "s9"])
+
+
+def test_no_study_at_all_is_fine(tmp_path: Path) -> None:
+    StudyLabels((), np.zeros((0, 3), np.int32), np.zeros(0, np.int8)).write(tmp_path / "a.npz")
+    assert StudyLabels.read(tmp_path / "a.npz").dense([]).shape == (0, len(ANATOMIES), len(PATHOLOGIES))
+
+
+def test_another_vocabulary_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a\.npz does not exist: run reports first"):
+        StudyLabels.read(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", version=np.int64(1), shape=np.array([50, 75]))
+    with pytest.raises(ValueError, match="was written with another vocabulary or schema version: run reports again"):
+        StudyLabels.read(tmp_path / "a.npz")
