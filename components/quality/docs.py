@@ -42,7 +42,14 @@ PAGE = """<!DOCTYPE html>
 """
 
 
+def _verdict(outcomes: Sequence[Outcome]) -> str:
+    failed = sum(not outcome.passed for outcome in outcomes)
+    words = f"{failed} of {len(outcomes)} expectations failed." if failed else f"All {len(outcomes)} expectations hold."
+    return f'<p class="{"failed" if failed else "passed"}">{words}</p>'
+
+
 def _summary(outcomes: Sequence[Outcome]) -> str:
+    """The verdict and a row an expectation, those that failed first."""
     rows = []
     for outcome in sorted(outcomes, key=lambda outcome: outcome.passed):
         state = "passed" if outcome.passed else "failed"
@@ -54,19 +61,18 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
             f"<td><div>{html.escape(broken)}</div></td>",
         )
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    failed = sum(not outcome.passed for outcome in outcomes)
-    verdict = f"{failed} of {len(outcomes)} expectations failed." if failed else f"All {len(outcomes)} hold."
     head = "<tr><th>Verdict</th><th>Table</th><th>Expectation</th><th>Rows that break it, or what was found</th></tr>"
-    return f'<p class="{"failed" if failed else "passed"}">{verdict}</p><table>{head}{"".join(rows)}</table>'
+    return f"{_verdict(outcomes)}<table>{head}{''.join(rows)}</table>"
 
 
 def _sections(result: ExpectationSuiteValidationResult) -> str:
-    """The sections of a result's page; the last, on the run's time and versions, is left out."""
+    """The sections of a result's page but the first, whose links lead to a site that is not there, and the last, on
+    the run's time."""
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(result).to_json_dict()
     view = DefaultJinjaSectionView()
     return "\n".join(
         view.render({"section": section, "section_loop": {"index": number}})
-        for number, section in enumerate(document["sections"][:-1], start=1)
+        for number, section in enumerate(document["sections"][1:-1], start=1)
     )
 
 
@@ -74,7 +80,9 @@ def write_docs(
     folder: Path, dataset: str, results: dict[str, ExpectationSuiteValidationResult], outcomes: Sequence[Outcome]
 ) -> None:
     """Write `index.html`, the verdict on every expectation, and a page for each table."""
-    bodies = {"index": _summary(outcomes), **{name: _sections(result) for name, result in results.items()}}
+    bodies = {"index": _summary(outcomes)}
+    for name, result in results.items():
+        bodies[name] = _verdict([outcome for outcome in outcomes if outcome.frame == name]) + _sections(result)
     links = " ".join(f'<a href="{name}.html">{name}</a>' for name in bodies)
     for name, body in bodies.items():
         title = f"Quality of {dataset}" if name == "index" else f"Quality of {dataset}: {name}"

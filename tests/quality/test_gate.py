@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -227,6 +228,7 @@ def test_docs_are_the_same_again_and_load_nothing(tables, check):
     for text in pages.values():
         for word in ("http:", "https:", "src=", "<script", "@import", "url(", "<link"):
             assert word not in text
+        assert set(re.findall(r'href="([^"#]+)', text)) <= set(pages)
     assert "pixels_not_constant: no image has the same value everywhere" in pages["manifest.html"]
     check(tables)
     assert pages == {page.name: page.read_text("utf-8") for page in INDEX.parent.glob("*.html")}
