@@ -11,11 +11,11 @@ import torch
 
 from components.core import tracking
 from components.core.command import GateFailed, TryAgain, run_stage
+from components.core.gates import figure_in
 from components.core.model import Config, MedSLIP, Mends, load, save
 from components.core.params import Params, read_yaml, validate
 from components.core.records.whole import read_json, write_json
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
-from components.core.gates import figure_in
 from components.register.stage import run
 
 SIZE = 32
