@@ -6,7 +6,14 @@ from components.core.model import Config, MedSLIP, Mends
 from components.core.params import Model, Trunk
 
 PATHOLOGIES, ANATOMIES, TEXT_WIDTH, WIDTH, SIZE = 9, 11, 12, 16, 64
-EVERY_MEND = Mends(bounded_mask=True, positions=True, temperature=0.2, scaled_relations=True)
+EVERY_MEND = Mends(
+    bounded_mask=True,
+    positions=True,
+    normalised_patches=True,
+    scaled_start=True,
+    temperature=0.2,
+    scaled_relations=True,
+)
 
 
 def config(mends: Mends, dropout: float = 0.0) -> Config:

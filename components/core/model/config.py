@@ -10,6 +10,10 @@ class Mends(Section):
 
     bounded_mask: bool = Field(default=False, description="The disentanglement mask passes a sigmoid.")
     positions: bool = Field(default=False, description="A 2-D positional encoding is added to the patches.")
+    normalised_patches: bool = Field(default=False, description="A LayerNorm brings the patches to unit scale.")
+    scaled_start: bool = Field(
+        default=False, description="Weights start from N(0, 1 / inputs), so that signals keep their scale at any width."
+    )
     temperature: float | None = Field(
         default=None, gt=0, description="ProtoCL over normalised vectors, divided by this; null takes raw products."
     )
@@ -22,7 +26,14 @@ class Mends(Section):
         """The mends that an objective asks for: none, or all."""
         if objective.fidelity == "paper":
             return cls()
-        return cls(bounded_mask=True, positions=True, temperature=objective.temperature, scaled_relations=True)
+        return cls(
+            bounded_mask=True,
+            positions=True,
+            normalised_patches=True,
+            scaled_start=True,
+            temperature=objective.temperature,
+            scaled_relations=True,
+        )
 
 
 class Config(Section):

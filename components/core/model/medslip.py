@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from components.core.model.attention import Attention
 from components.core.model.config import Config
 from components.core.model.decoder import Decoder
 from components.core.model.streams import Streams, positional_encoding
@@ -81,7 +82,9 @@ class MedSLIP(nn.Module):
         self.register_buffer("book_p_PT", pathologies_PT.clone())
         self.register_buffer("book_a_AT", anatomies_AT.clone())
         self.trunk = Trunk(sizes.trunk)
-        self.streams = Streams(self.trunk.channels, sizes.width, config.mends.bounded_mask)
+        self.streams = Streams(
+            self.trunk.channels, sizes.width, config.mends.bounded_mask, config.mends.normalised_patches
+        )
         self.query = nn.Linear(text_width, sizes.width)
         self.decoder_p = Decoder(sizes.width, sizes.heads, sizes.decoder_layers, sizes.dropout)
         self.decoder_a = Decoder(sizes.width, sizes.heads, sizes.decoder_layers, sizes.dropout)
@@ -100,12 +103,12 @@ class MedSLIP(nn.Module):
             self.register_buffer("positions_ND", positional_encoding(side, side, sizes.width), persistent=False)
 
     def _initialise(self) -> None:
-        """Linear and attention weights from N(0, 0.02), as published; the trunk keeps its own start."""
+        """Linear and attention weights from N(0, 0.02), as published, or scaled; the trunk keeps its own start."""
         for name, module in self.named_modules():
-            if name.startswith("trunk"):
+            if name.startswith("trunk") or not isinstance(module, nn.Linear | Attention):
                 continue
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
+            weight = module.weight if isinstance(module, nn.Linear) else module.in_proj_weight
+            nn.init.normal_(weight, std=weight.shape[1] ** -0.5 if self.config.mends.scaled_start else 0.02)
 
     def forward(
         self,

@@ -1,6 +1,7 @@
 """Disentanglement: the trunk's patches, divided into what is seen (pathology) and where (anatomy)."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -8,16 +9,17 @@ from torch.nn import functional
 
 
 class Stream(nn.Module):
-    """The two linear maps of one stream: L2(ReLU(L1(x)))."""
+    """The two linear maps of one stream: L2(ReLU(L1(x))), brought to unit scale where that is asked for."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, normalised: bool) -> None:
         super().__init__()
         self.first = nn.Linear(channels, channels)
         self.second = nn.Linear(channels, width)
+        self.norm = nn.LayerNorm(width) if normalised else nn.Identity()
 
     def forward(self, patches_BNC: Tensor) -> Tensor:
         """Patches [B, N, D] of the stream."""
-        return self.second(functional.relu(self.first(patches_BNC)))
+        return cast(Tensor, self.norm(self.second(functional.relu(self.first(patches_BNC)))))
 
 
 class Streams(nn.Module):
@@ -27,14 +29,16 @@ class Streams(nn.Module):
         channels: C of the trunk.
         width: D of the model.
         bounded_mask: whether the mask passes a sigmoid; the published form leaves it unbounded.
+        normalised: whether a LayerNorm follows; the published form has none, and its patches start so small beside
+            queries and positions that they are hardly seen for hundreds of steps.
     """
 
-    def __init__(self, channels: int, width: int, bounded_mask: bool) -> None:
+    def __init__(self, channels: int, width: int, bounded_mask: bool, normalised: bool) -> None:
         super().__init__()
         self.bounded_mask = bounded_mask
         self.mask = nn.Linear(channels, channels)
-        self.pathology = Stream(channels, width)
-        self.anatomy = Stream(channels, width)
+        self.pathology = Stream(channels, width, normalised)
+        self.anatomy = Stream(channels, width, normalised)
 
     def forward(self, patches_BNC: Tensor) -> tuple[Tensor, Tensor]:
         """Patches of the pathology stream and of the anatomy stream, each [B, N, D]."""
@@ -48,7 +52,7 @@ def positional_encoding(height: int, width: int, channels: int) -> Tensor:
     """Sines and cosines of a patch's row (first half of the channels) and column (second half), [H * W, D].
 
     Positions are relative to the image's sides, so that a model can be used at another resolution. Wave lengths go from
-    one patch of a 16 x 16 grid, doubled, to twice the image's side.
+    an eighth of a side, two patches of a 16 x 16 grid, to two sides.
     """
     assert channels % 4 == 0
     frequencies = torch.logspace(0, math.log10(16), channels // 4) * math.pi

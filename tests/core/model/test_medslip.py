@@ -132,3 +132,17 @@ def test_dropout_draws_for_every_image() -> None:
     model.trunk.eval()
     z_BPD = model(small_model.images(1).expand(2, -1, -1, -1)).z_p_BPD
     assert not torch.allclose(z_BPD[0], z_BPD[1])
+
+
+def test_weights_start_as_published_or_at_the_scale_of_their_inputs() -> None:
+    for mends, hidden, projected in ((Mends(), 0.02, 0.02), (Mends(scaled_start=True), 64**-0.5, 16**-0.5)):
+        layer = small_model.model(mends).decoder_p.layers[0]
+        assert layer.contract.weight.std().item() == pytest.approx(hidden, rel=0.1)
+        assert layer.cross_attention.in_proj_weight.std().item() == pytest.approx(projected, rel=0.1)
+
+
+def test_normalised_patches_reach_the_decoders_at_unit_scale() -> None:
+    x_BNC = torch.rand(2, 5, 16)
+    for patches_BND in small_model.model(Mends(normalised_patches=True)).streams(x_BNC):
+        torch.testing.assert_close(patches_BND.std(-1, correction=0), torch.ones(2, 5), rtol=0, atol=0.1)
+    assert small_model.model(Mends()).streams(x_BNC)[0].std() < 0.01
