@@ -23,7 +23,7 @@ from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 from components.pretrain.callbacks import History, Lines, SaveState
 from components.pretrain.examples import Examples, Split, read_examples, term_counts
 from components.pretrain.loading import loaders
-from components.pretrain.plot import plot_losses
+from components.pretrain.plot import TERMS, plot_losses
 from components.pretrain.state import StateFile, digest_of, state_folder
 from components.pretrain.task import Pretraining
 
@@ -109,11 +109,21 @@ def _sizes(split: Split) -> dict[str, int]:
     return {"images": len(split), "studies": len(set(split.studies))}
 
 
+def _last_losses(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of every term over the steps of the last epoch."""
+    losses = pd.DataFrame([row for row in rows if "loss" in row])
+    losses["steps"] = losses["step"].diff().fillna(losses["step"])
+    last = losses[losses["epoch"] == losses["epoch"].max()]
+    return {
+        name: float((last[column] * last["steps"]).sum() / last["steps"].sum())
+        for name, column in {"total": "loss", **{term: term for term in TERMS}}.items()
+    }
+
+
 def figures_of(task: Pretraining, history: History, examples: Examples) -> dict[str, Any]:
     """The figures of a finished training."""
-    last = [row for row in history.rows if "loss" in row][-1]
     return {
-        "loss": {name: value for name, value in last.items() if name not in ("step", "epoch", "learning_rate")},
+        "loss": _last_losses(history.rows),
         "validation": {"auroc": {"macro": task.macro_auroc, "per_class": task.auroc}},
         "train": _sizes(examples.train),
         "validate": _sizes(examples.validate),

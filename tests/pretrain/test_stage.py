@@ -45,6 +45,7 @@ def test_outputs_figures_and_the_same_bytes_again(workspace: Path, repository: P
     assert [row["step"] for row in rows if row["loss"]] == ["2", "4", "6"]
     terms = [float(rows[-1][name]) for name in ("existence_p", "existence_a", "prototype_p", "prototype_a", "relation")]
     assert float(rows[-1]["loss"]) == pytest.approx(sum(terms), rel=1e-4)
+    assert figures["loss"]["total"] == pytest.approx(float(rows[-1]["loss"]), rel=1e-4)  # an epoch is one row here
     assert json.loads((paths.PRETRAINED / "metrics.json").read_text())["terms"]["nodule"]["present"] > 5
     first = outputs(workspace)
     assert not list(Path("state").rglob("state"))
