@@ -101,7 +101,8 @@ class Lines(Callback):
         done = trainer.current_epoch + 1
         seconds = (time.monotonic() - self.begun) / (done - self.first_epoch)
         loss = [row["loss"] for row in self.history.rows if "loss" in row][-1]
-        figure = pl_module.macro_auroc
+        looked = done % (trainer.check_val_every_n_epoch or 1) == 0
+        figure = pl_module.macro_auroc if looked else None
         print(
             f"epoch {done}/{trainer.max_epochs}  step {trainer.global_step}  loss {loss:.3f}"
             + (f"  validation AUROC {figure:.3f}" if figure is not None else "")

@@ -72,12 +72,20 @@ def state_file(settings: Pretrain, images: Path, examples: Examples) -> Path:
     return state_folder("pretrain", digest_of(settings.model_dump(mode="json"), inputs, examples.shards)) / "state"
 
 
+def _quiet() -> None:
+    """Leave out what Lightning says about itself: its progress is what a user looks for."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")
+    warnings.filterwarnings("ignore", message=r".*does not have many workers")
+
+
 def train(model: MedSLIP, settings: Pretrain, examples: Examples, state: Path) -> tuple[Pretraining, History]:
     """Train to the end, from the state file if there is one.
 
     The weights of the last step are the result. The learning rate has come down to its end by then, and a best epoch by
     validation would make the result hang on the few positives that a validation split has.
     """
+    _quiet()
     place = device()
     training, validation = loaders(examples, settings, place)
     task = Pretraining(model, settings, steps=len(training) * settings.epochs)
@@ -133,13 +141,6 @@ def figures_of(task: Pretraining, history: History, examples: Examples) -> dict[
     }
 
 
-def _quiet() -> None:
-    """Leave out what Lightning says about itself: its progress is what a user looks for."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")
-    warnings.filterwarnings("ignore", message=r".*does not have many workers")
-
-
 def run(params: Params, item: str) -> dict[str, Any]:
     """Pretrain in the current workspace; returns the figures of `metrics/pretrain.json`.
 
@@ -148,7 +149,6 @@ def run(params: Params, item: str) -> dict[str, Any]:
     """
     settings = params.pretrain
     torch.set_num_threads(settings.threads)
-    _quiet()
     images = paths.IMAGES / settings.dataset
     examples = read_examples(images, LABELS, settings.uncertain)
     model = build_model(settings)

@@ -91,6 +91,14 @@ class Pretraining(lightning.LightningModule):
         self.validation.clear()
         self.auroc = auroc_by_pathology(truth_NP, score_NP)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The last look belongs to the state: a run that was stopped after its last epoch has its figures."""
+        checkpoint["auroc"] = self.auroc
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with them."""
+        self.auroc = checkpoint["auroc"]
+
     @property
     def macro_auroc(self) -> float | None:
         """The mean of the pathologies' areas at the last look; None where no pathology has enough cases."""

@@ -17,7 +17,7 @@ from components.core.records.shards import ShardWriter
 from components.core.records.tables import MANIFEST, write_table
 from components.core.vocabulary import ANATOMIES, ANATOMY_INDEX, PATHOLOGIES, PATHOLOGY_INDEX
 
-SIZE, COUNT = 48, 40
+SIZE, COUNT = 48, 100
 CHANGES = {
     "seed": 3,
     "threads": 1,

@@ -29,8 +29,8 @@ def change_manifest(workspace: Path, change: object) -> Path:
 
 def test_frontal_images_of_the_two_splits_with_their_studies_labels(workspace: Path) -> None:
     examples = read_examples(IMAGES, LABELS, "ignore")
-    assert len(examples.validate) == 8
-    assert len(examples.train) == 23  # three fifths of 40, but for one lateral image
+    assert len(examples.validate) == 20
+    assert len(examples.train) == 59  # three fifths of 100, but for one lateral image
     assert examples.left_out == {"not_frontal": 1, "without_labels": 0}
     dense_BAP = StudyLabels.read(LABELS).dense(examples.train.studies)
     for study, labels_AP in zip(examples.train.studies, dense_BAP, strict=True):
@@ -43,15 +43,15 @@ def test_images_without_labels_are_left_out_and_counted(workspace: Path) -> None
 
     examples = read_examples(change_manifest(workspace, rename), LABELS, "ignore")
     assert examples.left_out == {"not_frontal": 1, "without_labels": 1}
-    assert len(examples.train) == 22
+    assert len(examples.train) == 58
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (lambda m: m.assign(split="train"), "the split validate has 0 frontal images with labels"),
-        (lambda m: m.assign(view="LATERAL"), r"the split train has 0 frontal images .* \(left out: 32 not frontal"),
-        (lambda m: m.assign(row=m["row"] + 5), "the manifest names row 43 of shard 0, which has 40 rows"),
+        (lambda m: m.assign(view="LATERAL"), r"the split train has 0 frontal images .* \(left out: 80 not frontal"),
+        (lambda m: m.assign(row=m["row"] + 5), "the manifest names row 103 of shard 0, which has 100 rows"),
         (lambda m: m.assign(shard=7), "shard-00007.npy does not exist"),
     ],
 )
@@ -87,5 +87,5 @@ def test_a_term_counts_once_a_study(workspace: Path) -> None:
     counts = term_counts(examples.labels, examples.train)
     nodule = [examples.labels[study][:, PATHOLOGY_INDEX["nodule"]].max() for study in examples.train.studies]
     assert counts["nodule"] == {"present": nodule.count(1), "absent": nodule.count(0)}
-    assert sum(counts["nodule"].values()) == 23
+    assert sum(counts["nodule"].values()) == 59
     assert counts["hernia"] == {"present": 0, "absent": 0}

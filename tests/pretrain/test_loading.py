@@ -65,4 +65,4 @@ def test_loaders_give_batches_of_the_declared_types(workspace: Path, repository:
     images_B1SS, labels_BAP = next(iter(training))
     assert images_B1SS.shape == (8, 1, 48, 48)
     assert (images_B1SS.dtype, labels_BAP.dtype) == (torch.uint8, torch.int8)
-    assert sum(len(images) for images, _ in validation) == 8
+    assert sum(len(images) for images, _ in validation) == 20
