@@ -130,6 +130,11 @@ class Objective(Section):
     beta: float = Field(ge=0, le=100, description="Weight of ICL.")
     negatives: int = Field(ge=1, le=50, description="Negatives of a ProtoCL term.")
     temperature: float = Field(gt=0, le=10, description="ProtoCL temperature over normalised vectors (improved only).")
+    positive_weight: float = Field(
+        ge=1,
+        le=100,
+        description="Weight of a present entry of the existence loss against an absent one (improved only).",
+    )
 
 
 class Augmentation(Section):

@@ -53,6 +53,8 @@ class Pretraining(lightning.LightningModule):
         self.model = model
         self.settings = settings
         self.steps = steps
+        published = settings.objective.fidelity == "paper"
+        self.positive_weight = 1.0 if published else settings.objective.positive_weight
         self.validation: list[tuple[Tensor, Tensor]] = []
         self.auroc: dict[str, float] = {}
 
@@ -75,7 +77,7 @@ class Pretraining(lightning.LightningModule):
         """The total loss, and each term detached, without a wait for the device."""
         images_B1SS, labels_BAP = batch
         objective = self.settings.objective
-        losses = compute_losses(self.model(images_B1SS), labels_BAP, objective.negatives)
+        losses = compute_losses(self.model(images_B1SS), labels_BAP, objective.negatives, self.positive_weight)
         total = losses.total(objective.alpha, objective.beta)
         return {"loss": total, **{name: term.detach() for name, term in vars(losses).items()}}
 

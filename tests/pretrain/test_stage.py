@@ -32,7 +32,7 @@ def outputs(workspace: Path) -> dict[str, bytes]:
 
 
 def test_outputs_figures_and_the_same_bytes_again(workspace: Path, repository: Path) -> None:
-    params = settings(repository, precision="bf16-mixed")
+    params = settings(repository, precision="bf16-mixed", objective={"alpha": 0.5, "beta": 2.0})
     figures = run(params, "")
     json.dumps(figures, allow_nan=False)
     assert figures["train"] == {"images": 59, "studies": 59}
@@ -49,7 +49,8 @@ def test_outputs_figures_and_the_same_bytes_again(workspace: Path, repository: P
     assert float(looks[-1]["validation_auroc"]) == pytest.approx(areas["macro"], rel=1e-4)
     rows = [row for row in rows if row["loss"]]
     assert [row["step"] for row in rows] == ["7", "10", "14", "20", "21"]
-    terms = [float(rows[-1][name]) for name in ("existence_p", "existence_a", "prototype_p", "prototype_a", "relation")]
+    weights = {"existence_p": 1, "existence_a": 1, "prototype_p": 0.5, "prototype_a": 0.5, "relation": 2}
+    terms = [float(rows[-1][name]) * weight for name, weight in weights.items()]
     assert float(rows[-1]["loss"]) == pytest.approx(sum(terms), rel=1e-4)
     last_epoch = (6 * float(rows[-2]["loss"]) + float(rows[-1]["loss"])) / 7
     assert figures["loss"]["total"] == pytest.approx(last_epoch, rel=1e-4)

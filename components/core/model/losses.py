@@ -3,6 +3,7 @@
 Labels M [B, A, P] are int8: 1 present, 0 absent, -1 not mentioned. Where nothing counts, a loss is 0.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -46,13 +47,23 @@ def full_precision(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
-def existence_loss(logits_BQ2: Tensor, targets_BQ: Tensor) -> Tensor:
-    """Cross-entropy of absent against present, mean over the targets that are 0 or 1."""
-    logits_BQ2 = full_precision(logits_BQ2)
-    losses_BQ = functional.cross_entropy(
-        logits_BQ2.flatten(0, 1), targets_BQ.clamp(min=0).long().flatten(), reduction="none"
-    )
-    return masked_mean(losses_BQ, targets_BQ.flatten() >= 0)
+def existence_loss(logits_BQ2: Tensor, targets_BQ: Tensor, positive_weight: float = 1.0) -> Tensor:
+    """Cross-entropy of absent against present, weighted mean over the targets that are 0 or 1.
+
+    Reports deny a finding far more often than they state it. The weight makes those few count; log(weight), added to
+    the logits of present in training only, takes it out of the probabilities again: the loss is least where the softmax
+    of the logits themselves is the share of present (logit adjustment, Menon et al., arXiv 2007.07314).
+
+    Args:
+        logits_BQ2: of absent and present.
+        targets_BQ: 1 present, 0 absent, -1 not mentioned.
+        positive_weight: of a present entry against an absent one; 1 is the published loss.
+    """
+    absent_BQ, present_BQ = full_precision(logits_BQ2).unbind(-1)
+    adjusted_n2 = torch.stack([absent_BQ, present_BQ + math.log(positive_weight)], -1).flatten(0, 1)
+    losses_n = functional.cross_entropy(adjusted_n2, targets_BQ.clamp(min=0).long().flatten(), reduction="none")
+    weights_n = torch.where(targets_BQ == 1, positive_weight, (targets_BQ == 0).to(losses_n.dtype)).flatten()
+    return (losses_n * weights_n).sum() / weights_n.sum().clamp(min=1)
 
 
 def draw_negatives(present_BQK: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -94,7 +105,11 @@ def relation_loss(logits_BAP: Tensor, labels_BAP: Tensor) -> Tensor:
 
 
 def compute_losses(
-    outputs: Outputs, labels_BAP: Tensor, negatives: int, generator: torch.Generator | None = None
+    outputs: Outputs,
+    labels_BAP: Tensor,
+    negatives: int,
+    positive_weight: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> Losses:
     """All five terms.
 
@@ -102,6 +117,7 @@ def compute_losses(
         outputs: of the model in training.
         labels_BAP: int8, -1, 0 or 1.
         negatives: K, how many negatives a ProtoCL term has.
+        positive_weight: see `existence_loss`; 1 is the published loss.
         generator: where the negatives are drawn from; None takes torch's own.
     """
     targets_BP, targets_BA = existence_targets(labels_BAP)
@@ -110,8 +126,8 @@ def compute_losses(
     negatives_p_BPM = draw_negatives(present_BPA, negatives, generator)
     negatives_a_BAM = draw_negatives(present_BAP, negatives, generator)
     return Losses(
-        existence_p=existence_loss(outputs.existence_p_BP2, targets_BP),
-        existence_a=existence_loss(outputs.existence_a_BA2, targets_BA),
+        existence_p=existence_loss(outputs.existence_p_BP2, targets_BP, positive_weight),
+        existence_a=existence_loss(outputs.existence_a_BA2, targets_BA, positive_weight),
         prototype_p=prototype_loss(outputs.prototype_p_BPA, present_BPA, negatives_p_BPM),
         prototype_a=prototype_loss(outputs.prototype_a_BAP, present_BAP, negatives_a_BAM),
         relation=relation_loss(outputs.relation_BAP, labels_BAP),

@@ -9,7 +9,13 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from components.core.model import MedSLIP, Mends, Outputs
-from components.core.model.losses import compute_losses, draw_negatives, existence_targets, prototype_loss
+from components.core.model.losses import (
+    compute_losses,
+    draw_negatives,
+    existence_loss,
+    existence_targets,
+    prototype_loss,
+)
 from tests import small_model
 
 NEGATIVES = 3  # so few that every query of these small books has enough
@@ -88,7 +94,7 @@ BATCHES = {"mixed": small_model.labels(3), "nothing mentioned": EMPTY, "all abse
 def test_published_losses_and_gradients_are_the_formulas(labels_BAP: Tensor) -> None:
     model = small_model.model(Mends()).double()
     outputs = model(small_model.images(3))
-    ours = vars(compute_losses(outputs, labels_BAP, NEGATIVES, torch.Generator().manual_seed(5)))
+    ours = vars(compute_losses(outputs, labels_BAP, NEGATIVES, generator=torch.Generator().manual_seed(5)))
     formulas = published_terms(model, outputs, labels_BAP)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     assert ours.keys() == formulas.keys()
@@ -116,6 +122,32 @@ def test_total_weighs_the_terms() -> None:
     losses = compute_losses(outputs, small_model.labels(2), NEGATIVES)
     existence, prototype = losses.existence_p + losses.existence_a, losses.prototype_p + losses.prototype_a
     torch.testing.assert_close(losses.total(0.5, 3.0), existence + 0.5 * prototype + 3 * losses.relation)
+
+
+def test_a_positive_weight_leaves_probabilities_as_they_are() -> None:
+    """Where a tenth of the targets is present, the best constant answer is a tenth, whatever the weight."""
+    targets_BQ = torch.tensor([[1] * 2 + [0] * 18 + [-1] * 5])
+    for weight in (1.0, 5.0):
+        logit = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        descent = torch.optim.LBFGS([logit], max_iter=50, tolerance_grad=1e-10)
+
+        def loss(weight: float = weight, logit: Tensor = logit, descent: torch.optim.Optimizer = descent) -> Tensor:
+            descent.zero_grad()
+            logits_BQ2 = torch.stack([torch.zeros(1, 25, dtype=torch.float64), logit.expand(1, 25)], -1)
+            value = existence_loss(logits_BQ2, targets_BQ, weight)
+            value.backward()
+            return value
+
+        descent.step(loss)
+        assert logit.sigmoid().item() == pytest.approx(0.1, abs=1e-4)
+
+
+def test_a_positive_weight_counts_a_present_entry_that_often() -> None:
+    logits_BQ2 = torch.tensor([[[0.0, 1.0], [0.0, -2.0], [0.0, 3.0]]])
+    shifted = torch.tensor([1.0, -2.0]) + torch.tensor(4.0).log()
+    present, absent = functional.softplus(-shifted[0]), functional.softplus(shifted[1])
+    loss = existence_loss(logits_BQ2, torch.tensor([[1, 0, -1]]), 4.0)
+    torch.testing.assert_close(loss, (4 * present + absent) / 5)
 
 
 def test_targets_prefer_present_to_absent_to_not_mentioned() -> None:
