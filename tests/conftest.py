@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.finished_run import Finished, run_tiny
+
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "MPLBACKEND": "Agg",
@@ -32,3 +34,9 @@ def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def repository() -> Path:
     """The root of the checkout that is tested."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The whole pipeline, run once with the tiny profile."""
+    return run_tiny(repository, tmp_path_factory.mktemp("checkout"))

@@ -1,72 +1,23 @@
 """The whole pipeline with the tiny profile: every stage, then what runs again and what does not."""
 
-import os
 import re
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
-import yaml
 
 from components.core import tracking
-from components.core.params import read_yaml
 from components.core.records.whole import read_json
 from pipelines.graph import read_graph
-from pipelines.workspace import run_params
+from tests.finished_run import Finished
 
 pytestmark = pytest.mark.slow
-GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b.example"]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A checkout of its own in which the pipeline has run, and what it printed."""
-
-    folder: Path
-    output: str
-    status: int
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a Python module in the checkout, with MLflow at its default address."""
-        environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        return subprocess.run(
-            [sys.executable, "-m", *command],
-            cwd=self.folder,
-            env={**environment, "PATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
 
 
 def rows(output: str) -> dict[str, str]:
     """What became of each stage, by the summary."""
     return dict(re.findall(r"^(\S+) +(ran|restored|unchanged|failed|not run)\b", output, re.MULTILINE))
-
-
-@pytest.fixture(scope="session")
-def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("checkout")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=repository, stdout=subprocess.PIPE, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (repository / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((repository / name).read_bytes())
-    content = run_params(read_yaml(repository / "params.yaml"), "tiny", [])
-    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
-        subprocess.run([*GIT, *arguments], cwd=folder, check=True)
-    done = Finished(folder, "", 0).run("pipelines", "run")
-    return Finished(folder, done.stdout, done.returncode)
 
 
 @pytest.fixture

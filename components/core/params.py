@@ -38,6 +38,9 @@ class Phantom(Section):
         description="How many studies an archive of each layout gets."
     )
     pixels: int = Field(ge=128, le=4096, description="Height of the drawn radiographs in pixels, give or take a fifth.")
+    pathologies: Annotated[list[str], Field(min_length=1)] | None = Field(
+        description="Which pathologies are drawn; null draws all that the phantom can."
+    )
     finding_rate: float = Field(ge=0.0, le=5.0, description="Mean number of findings drawn in a study.")
     unmentioned_share: Share = Field(description="Share of the drawn findings that the report leaves out.")
 

@@ -15,7 +15,7 @@ from components.phantom.dicom_writer import Shot
 from components.phantom.identity import Visit, sample_person, sample_visit
 from components.phantom.report import Context, write_report
 from components.phantom.scanner import choose_scanner
-from components.phantom.study import LOWEST_SEVERITY, Patient, Study, sample_patient, sample_study
+from components.phantom.study import LOWEST_SEVERITY, Mix, Patient, Study, sample_patient, sample_study
 
 Rng = np.random.Generator
 
@@ -91,10 +91,10 @@ def _later(before: Study, fresh: Study, rng: Rng) -> Study:
 def _studies(job: Job) -> tuple[Patient, list[Study]]:
     """The patient and the studies of a job, in time's order."""
     patient = sample_patient(stream(job.settings, job.archive, Stream.PATIENT, job.number))
-    studies: list[Study] = []
+    mix, studies = Mix.of(job.settings), list[Study]()
     for number in job.studies:
         rng = stream(job.settings, job.archive, Stream.STUDY, number)
-        fresh = sample_study(rng, patient, job.settings.finding_rate)
+        fresh = sample_study(rng, patient, mix)
         studies.append(_later(studies[-1], fresh, rng) if studies else fresh)
     return patient, studies
 

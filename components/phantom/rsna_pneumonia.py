@@ -12,7 +12,7 @@ from components.phantom.archive import Job, Made, PlannedImage, Row, Stream, mak
 from components.phantom.dicom_writer import Shot
 from components.phantom.identity import sample_person, sample_visit
 from components.phantom.scanner import choose_scanner
-from components.phantom.study import Patient, Study, sample_patient, sample_study
+from components.phantom.study import Mix, Patient, Study, sample_patient, sample_study
 
 Rng = np.random.Generator
 
@@ -35,11 +35,11 @@ def plan(archive: str, folder: Path, settings: Phantom) -> list[Job]:
     return jobs
 
 
-def _study(rng: Rng, patient: Patient, finding_rate: float) -> Study:
+def _study(rng: Rng, patient: Patient, mix: Mix) -> Study:
     """A study with a lung opacity at the declared share; where findings are too rare for that, the last one tried."""
     wanted = rng.random() < OPACITY_SHARE
     for _ in range(TRIES):
-        study = sample_study(rng, patient, finding_rate)
+        study = sample_study(rng, patient, mix)
         if any(finding.pathology in OPACITIES for finding in study.findings) == wanted:
             break
     return study
@@ -48,7 +48,7 @@ def _study(rng: Rng, patient: Patient, finding_rate: float) -> Study:
 def planned_image(job: Job) -> PlannedImage:
     """The image of a job: everything but its pixels. All have one size, as in the challenge."""
     patient = sample_patient(stream(job.settings, job.archive, Stream.PATIENT, job.number))
-    study = _study(stream(job.settings, job.archive, Stream.STUDY, job.number), patient, job.settings.finding_rate)
+    study = _study(stream(job.settings, job.archive, Stream.STUDY, job.number), patient, Mix.of(job.settings))
     rng = stream(job.settings, job.archive, Stream.PATIENT, job.number, 1)
     person = sample_person(rng, patient.sex, patient.age)
     visit = sample_visit(rng, "rsna_pneumonia", person, 0)

@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from components.core.params import Phantom
 from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
 LOWEST_SEVERITY = 0.05
@@ -179,24 +180,57 @@ def _parts(pathology: str, anatomy: str) -> tuple[str, ...]:
     return ()
 
 
+@dataclass(frozen=True)
+class Mix:
+    """Which pathologies an archive shows, and about how many findings a radiograph has on average."""
+
+    pathologies: frozenset[str]
+    finding_rate: float
+
+    @classmethod
+    def of(cls, settings: Phantom) -> "Mix":
+        """What params.yaml asks for.
+
+        Raises:
+            ValueError: a pathology that nothing here can draw.
+        """
+        wanted = list(OCCURRENCES) if settings.pathologies is None else settings.pathologies
+        for place, name in enumerate(wanted):
+            if name not in OCCURRENCES:
+                raise ValueError(
+                    f"phantom.pathologies[{place}]: {name} cannot be drawn; allowed: {', '.join(sorted(OCCURRENCES))}"
+                )
+        return cls(frozenset(wanted), settings.finding_rate)
+
+    @property
+    def companions(self) -> dict[tuple[str, str], float]:
+        """Those of `COMPANIONS` that are shown."""
+        return {pair: chance for pair, chance in COMPANIONS.items() if self.pathologies.issuperset(pair)}
+
+
 @cache
-def _expected_findings() -> float:
+def _expected_findings(mix: Mix) -> float:
     """Findings to expect if each pathology occurred with its own share, companions included."""
-    alone = sum(occurrence.share * (1 + occurrence.both) for occurrence in OCCURRENCES.values())
+    alone = sum(OCCURRENCES[name].share * (1 + OCCURRENCES[name].both) for name in sorted(mix.pathologies))
     brought = sum(
         OCCURRENCES[cause].share * chance * (1 - OCCURRENCES[companion].share) * (1 + OCCURRENCES[companion].both)
-        for (cause, companion), chance in COMPANIONS.items()
+        for (cause, companion), chance in mix.companions.items()
     )
     return alone + brought
 
 
-def _pathologies(rng: np.random.Generator, view: str, finding_rate: float) -> list[str]:
+def _pathologies(rng: np.random.Generator, view: str, mix: Mix) -> list[str]:
     """Which pathologies a radiograph shows, in the order of `OCCURRENCES`."""
     device = {"PA": 1.0, "AP": AP_DEVICE_RATIO}[view] / (1 - AP_SHARE + AP_SHARE * AP_DEVICE_RATIO)
-    scale = finding_rate / _expected_findings()
-    chance = {name: o.share * scale * (device if name in DEVICES else 1.0) for name, o in OCCURRENCES.items()}
+    scale = mix.finding_rate / _expected_findings(mix)
+    chance = {
+        name: occurrence.share * scale * (device if name in DEVICES else 1.0)
+        for name, occurrence in OCCURRENCES.items()
+        if name in mix.pathologies
+    }
     shown = {name for name, draw in zip(chance, rng.random(len(chance)), strict=True) if draw < chance[name]}
-    for ((cause, companion), likely), draw in zip(COMPANIONS.items(), rng.random(len(COMPANIONS)), strict=True):
+    companions = mix.companions
+    for ((cause, companion), likely), draw in zip(companions.items(), rng.random(len(companions)), strict=True):
         if cause in shown and draw < likely:
             shown.add(companion)
     return [name for name in OCCURRENCES if name in shown]
@@ -225,8 +259,8 @@ def sample_patient(rng: np.random.Generator) -> Patient:
     )
 
 
-def sample_study(rng: np.random.Generator, patient: Patient, finding_rate: float) -> Study:
-    """A radiograph of a patient with about `finding_rate` findings on average; one with none at a rate of 0.
+def sample_study(rng: np.random.Generator, patient: Patient, mix: Mix) -> Study:
+    """A radiograph of a patient with findings of the mix; one with none at a rate of 0.
 
     Equal generators give equal studies. Severities are uniform from `LOWEST_SEVERITY` to 1.
     """
@@ -234,7 +268,7 @@ def sample_study(rng: np.random.Generator, patient: Patient, finding_rate: float
     taken: set[str] = set()
     findings = [
         Finding(pathology, anatomy, float(rng.uniform(LOWEST_SEVERITY, 1)))
-        for pathology in _pathologies(rng, view, finding_rate)
+        for pathology in _pathologies(rng, view, mix)
         for anatomy in _places(rng, pathology, taken)
     ]
     return Study(patient, view, tuple(findings))

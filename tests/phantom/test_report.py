@@ -9,10 +9,11 @@ import pytest
 
 from components.phantom.report import Context, Report, write_report
 from components.phantom.sentences import finish
-from components.phantom.study import OCCURRENCES, Finding, Patient, Study, sample_patient, sample_study
+from components.phantom.study import OCCURRENCES, Finding, Mix, Patient, Study, sample_patient, sample_study
 from components.phantom.wording import wording
 
 PATIENT = Patient("F", 61, 0.0)
+MIX = Mix(frozenset(OCCURRENCES), 1.6)
 LEFT, RIGHT = "left_pleural", "right_pleural"
 
 
@@ -32,7 +33,7 @@ def many() -> list[tuple[Study, Report]]:
     for seed in range(1200):
         rng = np.random.default_rng(seed)
         patient = sample_patient(rng)
-        study, prior = sample_study(rng, patient, 1.6), sample_study(rng, patient, 1.6) if seed % 3 == 0 else None
+        study, prior = sample_study(rng, patient, MIX), sample_study(rng, patient, MIX) if seed % 3 == 0 else None
         made.append((study, write_report(Context(study, patient.age, prior, seed % 2 == 0), 0.08, rng)))
     return made
 

@@ -5,11 +5,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from components.core.params import read_yaml, validate
 from components.phantom.study import (
     AP_SHARE,
     DEVICES,
     LOWEST_SEVERITY,
     OCCURRENCES,
+    Mix,
     Patient,
     Study,
     grade,
@@ -20,9 +22,12 @@ from components.phantom.study import (
 STUDIES = 6000
 
 
-def sampled(finding_rate: float, count: int = STUDIES) -> list[Study]:
+def sampled(
+    finding_rate: float, count: int = STUDIES, pathologies: tuple[str, ...] = tuple(OCCURRENCES)
+) -> list[Study]:
+    mix = Mix(frozenset(pathologies), finding_rate)
     rng = np.random.default_rng(11)
-    return [sample_study(rng, sample_patient(rng), finding_rate) for _ in range(count)]
+    return [sample_study(rng, sample_patient(rng), mix) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,19 @@ def test_grades(severity, word):
 def test_the_rate_is_the_mean_number_of_findings(studies):
     assert np.mean([len(study.findings) for study in studies]) == pytest.approx(1.6, rel=0.06)
     assert not any(study.findings for study in sampled(0.0, 50))
+
+
+def test_only_the_pathologies_of_the_mix_are_drawn_at_its_rate():
+    few = sampled(2.0, pathologies=("edema", "effusion", "mass"))
+    assert {f.pathology for study in few for f in study.findings} == {"edema", "effusion", "mass"}
+    assert np.mean([len(study.findings) for study in few]) == pytest.approx(2.0, rel=0.1)
+
+
+def test_a_pathology_that_cannot_be_drawn_is_refused_by_name(repository):
+    content = read_yaml(repository / "params.yaml")
+    content["phantom"]["pathologies"] = ["effusion", "tuberculosis"]
+    with pytest.raises(ValueError, match=r"phantom\.pathologies\[1\]: tuberculosis cannot be drawn; allowed: atelect"):
+        Mix.of(validate(content).phantom)
 
 
 def test_every_pathology_is_frequent_enough_to_be_tested(studies):
@@ -93,5 +111,7 @@ def test_findings_come_together_as_in_life(studies):
 
 def test_equal_generators_give_equal_studies():
     patient = Patient("F", 50, 0.0)
-    first, second = (sample_study(np.random.default_rng(4), patient, 3.0) for _ in range(2))
+    first, second = (
+        sample_study(np.random.default_rng(4), patient, Mix(frozenset(OCCURRENCES), 3.0)) for _ in range(2)
+    )
     assert first == second
