@@ -70,10 +70,3 @@ def draw(settings: Augmentation, generator: np.random.Generator) -> Variation:
         gain=1 + generator.uniform(-settings.contrast, settings.contrast),
         offset=MIDDLE_GREY * generator.uniform(-settings.contrast, settings.contrast),
     )
-
-
-def resize(image_SS: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """The unvaried image at another size, averaged where it shrinks."""
-    if image_SS.shape == (size, size):
-        return image_SS
-    return np.asarray(cv2.resize(image_SS, (size, size), interpolation=cv2.INTER_AREA), np.uint8)

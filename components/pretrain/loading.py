@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from components.core.params import Pretrain
+from components.core.records.resize import resized
 from components.core.workers import worker_count
-from components.pretrain.augmentation import draw, resize
+from components.pretrain.augmentation import draw
 from components.pretrain.examples import Examples
 from components.pretrain.sides import swap_sides
 
@@ -47,7 +48,7 @@ class ValidationImages(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         split = self.examples.validate
-        image = resize(self.examples.shards[split.places[index]], self.settings.image_size)
+        image = resized(self.examples.shards[split.places[index]], self.settings.image_size)
         return torch.from_numpy(image.copy()).unsqueeze(0), torch.from_numpy(self.examples.labels[split.studies[index]])
 
 

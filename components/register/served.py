@@ -1,6 +1,5 @@
 """The model as the registry holds it: MLflow runs this file where the model is loaded (models from code)."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from components.core.records.whole import read_json
 from components.core.vocabulary import PATHOLOGIES
 
 BATCH = 32
-# MLflow would take a type hint at `model_input` for a schema, and complains where there is none.
-warnings.filterwarnings("ignore", message="(?s).*ype hint", category=UserWarning)
 
 
 class Diagnosis(PythonModel):
@@ -33,7 +30,7 @@ class Diagnosis(PythonModel):
         self.names = [name for name in PATHOLOGIES if seen[name]["present"] and seen[name]["absent"]]
         self.columns = [PATHOLOGIES.index(name) for name in self.names]
 
-    def predict(self, context: Any, model_input, params: Any = None) -> pd.DataFrame:  # type: ignore[no-untyped-def]
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:
         """Ask the model for every finding that it was trained on.
 
         Args:

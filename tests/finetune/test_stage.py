@@ -139,9 +139,7 @@ def test_shuffled_labels_are_at_chance(root, params, monkeypatch, tmp_path) -> N
     annotations.loc[labels, "value"] = np.random.default_rng(1).permutation(values)
     write_table(folder / "annotations.parquet", annotations, "annotations")
     shares = run(params, TASK)["shares"]
-    values = [
-        share[start]["auroc"]["macro"]["value"] for share in shares.values() for start in ("pretrained", "scratch")
-    ]
+    starts = [share[start] for share in shares.values() for start in ("pretrained", "scratch")]
     manifest = read_table(folder / "manifest.parquet", "manifest")
     tested = annotations[labels & annotations["image_id"].isin(manifest["image_id"][manifest["split"] == "test"])]
     positives, negatives = (tested["value"] == 1).sum(), (tested["value"] == 0).sum()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.core.params import Augmentation
-from components.pretrain.augmentation import Variation, draw, resize
+from components.pretrain.augmentation import Variation, draw
 
 
 def image(size: int = 64) -> np.ndarray:
@@ -58,9 +58,3 @@ def test_draws_keep_to_the_settings_and_use_their_range() -> None:
     assert np.mean([v.flip for v in drawn]) == pytest.approx(0.25, abs=0.03)
     assert 0.8 <= min(v.gain for v in drawn) < 0.82
     assert draw(settings, np.random.default_rng(3)) == drawn[3]
-
-
-def test_an_unvaried_image_shrinks_by_averaging() -> None:
-    stripes = np.tile(np.array([0, 200], np.uint8), (64, 32))
-    np.testing.assert_array_equal(resize(stripes, 32), np.full((32, 32), 100))
-    assert resize(stripes, 64) is stripes
