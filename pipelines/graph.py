@@ -33,7 +33,7 @@ class Stage:
         command: the shell command.
         deps: the files and folders it reads.
         outs: the files and folders it writes, metrics and plots among them.
-        metrics: those of `outs` that are its figures.
+        figures: that of `outs` which holds its figures, `metrics/<stage>[/<item>].json`, or None.
         unpushed: those of `outs` that never leave this machine.
         params: the keys of params.yaml that it depends on.
         description: `desc`.
@@ -47,7 +47,7 @@ class Stage:
     command: str
     deps: tuple[str, ...] = ()
     outs: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
+    figures: str | None = None
     unpushed: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     description: str = ""
@@ -157,8 +157,12 @@ def _stage(name: str, item: str | None, content: Mapping[str, Any]) -> Stage:
     params = content.get("params") or []
     if not all(isinstance(key, str) for key in params):
         raise ValueError(f"dvc.yaml: {where}.params must be keys of params.yaml")
-    metrics = _paths(content.get("metrics"), f"{where}.metrics")
-    outs = {**_paths(content.get("outs"), f"{where}.outs"), **metrics, **_paths(content.get("plots"), f"{where}.plots")}
+    outs = {
+        path: options
+        for kind in ("outs", "metrics", "plots")
+        for path, options in _paths(content.get(kind), f"{where}.{kind}").items()
+    }
+    figures = f"metrics/{name}.json" if item is None else f"metrics/{name}/{item}.json"
     return Stage(
         address=name if item is None else f"{name}@{item}",
         name=name,
@@ -166,7 +170,7 @@ def _stage(name: str, item: str | None, content: Mapping[str, Any]) -> Stage:
         command=content["cmd"],
         deps=tuple(_paths(content.get("deps"), f"{where}.deps")),
         outs=tuple(outs),
-        metrics=tuple(metrics),
+        figures=figures if figures in outs else None,
         unpushed=tuple(path for path, options in outs.items() if options.get("push") is False),
         params=tuple(params),
         description=content.get("desc", ""),

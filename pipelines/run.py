@@ -14,8 +14,7 @@ from pipelines.stage import STOPPED, Outcome, run_stage
 
 def figures_of(stage: Stage) -> Mapping[str, Any] | None:
     """The content of a stage's metrics file, None where it has none (yet)."""
-    files = [Path(path) for path in stage.metrics if Path(path).is_file()]
-    return read_json(files[0]) if files else None
+    return read_json(Path(stage.figures)) if stage.figures and Path(stage.figures).is_file() else None
 
 
 def headline(stage: Stage) -> str:
@@ -45,6 +44,7 @@ def run_and_log(stage: Stage, params: Params, force: bool = False, patience: flo
         figures_of(stage) if outcome.status == 0 else None,
         status="FINISHED" if outcome.status == 0 else "FAILED",
         restored=outcome.how in ("restored", "unchanged"),
+        seconds=outcome.seconds,
     )
     return outcome
 

@@ -116,8 +116,11 @@ def test_a_wrong_parameter_stops_before_anything_runs(finished: Finished) -> Non
 
 
 def test_dvc_shows_metrics_and_what_differs(finished: Finished) -> None:
-    shown = finished.run("dvc", "metrics", "show", "--json")
-    assert '"metrics/zero_shot/mimic_cxr.json"' in shown.stdout
+    shown = finished.run("dvc", "metrics", "show", "--md", "--precision", "6")
+    value = read_json(finished.folder / "metrics/zero_shot/mimic_cxr.json")["auroc"]["macro"]["value"]
+    table = [line for line in shown.stdout.splitlines() if line.startswith("|")]
+    assert any("zero_shot_mimic_cxr" in line and f"{value:.6}" in line for line in table), shown.stdout
+    assert max(map(len, table)) < 200  # what a terminal still shows in one or two lines
     assert finished.run("dvc", "plots", "show", "-o", str(finished.folder / ".state/plots")).returncode == 0
     params = finished.folder / "params.yaml"
     before = params.read_text(encoding="utf-8")

@@ -236,11 +236,20 @@ def _parent(client: Any, params: Params) -> str:
         return run_id
 
 
-def _child(client: Any, parent: str, stage: str, item: str | None, params: Params, tags: Mapping[str, str]) -> str:
-    """Make the run of a stage, with the parameters of its section."""
+def _child(
+    client: Any,
+    parent: str,
+    stage: str,
+    item: str | None,
+    params: Params,
+    tags: Mapping[str, str],
+    seconds: float = 0.0,
+) -> str:
+    """Make the run of a stage that began some seconds ago, with the parameters of its section."""
     labels = {"mlflow.parentRunId": parent, STAGE_TAG: stage, **({ITEM_TAG: item} if item else {}), **tags}
     name = f"{stage}@{item}" if item else stage
-    run_id = str(client.create_run(experiment_id(client), tags=labels, run_name=name).info.run_id)
+    begun = int((time.time() - seconds) * 1000)
+    run_id = str(client.create_run(experiment_id(client), begun, tags=labels, run_name=name).info.run_id)
     _log_params(client, run_id, params.model_dump(by_alias=True).get(stage, {}))
     return run_id
 
@@ -326,6 +335,7 @@ def log_stage(
     figures: Mapping[str, Any] | None,
     status: str = "FINISHED",
     restored: bool = False,
+    seconds: float = 0.0,
 ) -> None:
     """Complete the record of a stage that has ended: for launchers, after every stage. Once more changes nothing.
 
@@ -336,6 +346,7 @@ def log_stage(
         figures: the content of its metrics file, None where it has none.
         status: FINISHED, FAILED or KILLED. A child that its process left unfinished is ended so.
         restored: whether the outputs came from the cache; the child is then tagged with the run that computed them.
+        seconds: how long the stage took.
     """
     with _tolerated(f"the run of {stage}"):
         client = connect()
@@ -355,6 +366,6 @@ def log_stage(
             same = f"{_of_stage(stage, item)} and tags.`{FIGURES_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
             origin = client.search_runs([experiment], same, max_results=1, order_by=["attributes.start_time ASC"])
             tags[RESTORED_TAG] = origin[0].info.run_id if origin else "cache"
-        run_id = _child(client, parent, stage, item, params, tags)
+        run_id = _child(client, parent, stage, item, params, tags, seconds)
         _log_metrics(client, run_id, numbers(figures or {}), 0)
         client.set_terminated(run_id, status)

@@ -84,13 +84,18 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Share:
-    """Fine-tuning at one share of the labels."""
+    """Fine-tuning at one share of the labels; the key is that of the metrics file, such as `10_percent`."""
 
-    name: str
+    key: str
     patients: int
     pretrained: Estimate
     scratch: Estimate
     difference: Estimate
+
+    @property
+    def name(self) -> str:
+        """The share in words."""
+        return self.key.replace("_", " ").replace("percent", "%")
 
 
 @dataclass(frozen=True)
@@ -212,8 +217,8 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
 def tuning(task: str, figures: Mapping[str, Any]) -> Tuning:
     """The fine-tuning figures of a task."""
     shares = [
-        Share(name.replace("_", " ").replace("percent", "%"), row["patients"], *estimates)
-        for name, row in figures["shares"].items()
+        Share(key, row["patients"], *estimates)
+        for key, row in figures["shares"].items()
         for estimates in [(
             Estimate.of(row["pretrained"]["auroc"]["macro"]), Estimate.of(row["scratch"]["auroc"]["macro"]),
             Estimate.of(row["difference"]),

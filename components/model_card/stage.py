@@ -9,6 +9,7 @@ from components.core import paths, tracking
 from components.core.params import Params
 from components.core.records.whole import whole_folder
 from components.model_card.content import content_of
+from components.model_card.summary import write_summary
 
 FOLDER = Path(__file__).parent
 
@@ -31,8 +32,10 @@ def run(params: Params, item: str) -> dict[str, Any]:
     Raises:
         ValueError: a file that the card shows is missing.
     """
-    page = render(content_of(params))
+    content = content_of(params)
+    page = render(content)
     with whole_folder(paths.MODEL_CARD) as folder:
         (folder / "index.html").write_text(page, encoding="utf-8")
+    write_summary(content["diagnoses"], content["tunings"])
     tracking.active().log_artifact(paths.MODEL_CARD / "index.html")
     return {"pictures": page.count("<img "), "bytes": len(page.encode())}

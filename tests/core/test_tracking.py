@@ -122,10 +122,11 @@ assert "mlflow" not in sys.modules
 
 def test_the_launcher_logs_what_a_data_stage_found_once(params: Params) -> None:
     for _ in range(2):
-        tracking.log_stage("ingest", "mimic_cxr", params, {"images": 3})
+        tracking.log_stage("ingest", "mimic_cxr", params, {"images": 3}, seconds=90)
     client = tracking.connect()
     children = client.search_runs([tracking.experiment_id(client)], f"tags.`{tracking.STAGE_TAG}` = 'ingest'")
     assert [child.data.metrics for child in children] == [{"images": 3.0}]
+    assert 90_000 <= children[0].info.end_time - children[0].info.start_time < 120_000
     tracking.log_stage("ingest", "mimic_cxr", params, {"images": 4})
     assert runs()["ingest@mimic_cxr"].data.metrics == {"images": 4.0}
 

@@ -121,6 +121,17 @@ def test_the_page_holds_figures_with_intervals_refusals_and_gates(page: str) -> 
     assert page.index("effusion</th>") < page.index("alert(")  # the best class first
 
 
+def test_the_summary_is_a_few_figures_of_each_evaluation(page: str, tmp_path: Path) -> None:
+    rows = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "metrics/summary").iterdir()}
+    zero_shot = json.loads((tmp_path / "metrics/zero_shot/mimic_cxr.json").read_text())
+    finetune = json.loads((tmp_path / "metrics/finetune/rsna_pneumonia.json").read_text())
+    assert rows["zero_shot_mimic_cxr"]["auroc"] == zero_shot["auroc"]["macro"]["value"]
+    assert rows["zero_shot_mimic_cxr"]["mean_position"] == zero_shot["pointing_game"]["baseline_mean_position"]["value"]
+    for key, share in finetune["shares"].items():
+        assert rows[f"finetune_rsna_pneumonia_{key}"]["from_scratch"] == share["scratch"]["auroc"]["macro"]["value"]
+    assert len(rows) == len(list((tmp_path / "metrics/zero_shot").iterdir())) + len(finetune["shares"])
+
+
 def test_the_page_needs_nothing_from_outside(page: str) -> None:
     for tag, attributes in Elements(page).found:
         assert tag not in ("script", "link", "iframe")

@@ -1,0 +1,37 @@
+"""The figures that one looks at first, one small file an evaluation: the table of `dvc metrics show`."""
+
+from components.core import paths
+from components.core.records.whole import whole_folder, write_json
+from components.model_card.content import Diagnosis, Tuning
+
+FOLDER = paths.METRICS / "summary"
+
+
+def summary_of(diagnoses: list[Diagnosis], tunings: list[Tuning]) -> dict[str, dict[str, float | None]]:
+    """The rows of the table by their names."""
+    rows: dict[str, dict[str, float | None]] = {}
+    for diagnosis in diagnoses:
+        rows[f"zero_shot_{diagnosis.dataset}"] = {
+            "auroc": diagnosis.auroc.value,
+            "low": diagnosis.auroc.low,
+            "high": diagnosis.auroc.high,
+            "pointing_game": diagnosis.pointing.value,
+            "mean_position": diagnosis.baseline.value,
+            "dice": diagnosis.dice.value,
+        }
+    for tuning in tunings:
+        for share in tuning.shares:
+            rows[f"finetune_{tuning.task}_{share.key}"] = {
+                "auroc": share.pretrained.value,
+                "low": share.pretrained.low,
+                "high": share.pretrained.high,
+                "from_scratch": share.scratch.value,
+            }
+    return rows
+
+
+def write_summary(diagnoses: list[Diagnosis], tunings: list[Tuning]) -> None:
+    """Write a file a row."""
+    with whole_folder(FOLDER) as folder:
+        for name, row in summary_of(diagnoses, tunings).items():
+            write_json(folder / f"{name}.json", row)
