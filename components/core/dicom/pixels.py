@@ -23,6 +23,7 @@ from components.core.dicom.refusal import Refused
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 LARGEST = 1 << 27  # pixels: ten times the finest radiograph; a header that claims more lies
+SLIMMEST = 5  # the longer side over the shorter one; radiographs of a chest stay below 1.5, whole spines below 4
 END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS (ITU-T T.81, B.1.1.3), EOC of JPEG 2000 (T.800, A.4.4)
 ENCAPSULATED_START = tuple(b"\xe0\x7f\x10\x00" + kind + b"\0\0\xff\xff\xff\xff" for kind in (b"OB", b"OW"))
 
@@ -132,7 +133,7 @@ def _layout(dataset: Dataset) -> tuple[int, int, bool]:
     if "PixelData" not in dataset or allocated not in (8, 16) or not 1 <= bits <= high_bit + 1 <= allocated:
         raise Refused("unsupported", f"pixels of {bits} bits up to bit {high_bit} in {allocated} are not supported")
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    if not (rows and columns and rows * columns <= LARGEST):
+    if not (rows and columns and rows * columns <= LARGEST and max(rows, columns) <= SLIMMEST * min(rows, columns)):
         raise Refused("unsupported", f"an image of {rows} x {columns} pixels is not supported")
     return bits, high_bit, dataset.get("PixelRepresentation", 0) == 1
 

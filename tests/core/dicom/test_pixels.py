@@ -183,7 +183,8 @@ def test_noise_after_the_prefix_never_ends_in_another_error() -> None:
         ({"BitsStored": 0}, "unsupported"),
         ({"Rows": 0}, "unsupported"),
         ({"Rows": 65535, "Columns": 65535}, "unsupported"),
-        ({"Rows": 480}, "truncated"),
+        ({"Rows": 8, "Columns": 200}, "unsupported"),
+        ({"Rows": 160}, "truncated"),
     ],
 )
 def test_objects_that_are_not_a_single_whole_radiograph(elements: dict[str, Any], reason: str) -> None:
