@@ -51,7 +51,7 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 def _workspaces(arguments: argparse.Namespace) -> int:
     """`workspaces list` and `workspaces prune`."""
-    if arguments.action == "prune" and arguments.days < 0:
+    if arguments.action == "prune" and not arguments.days >= 0:  # nan, too
         raise ValueError(f"--days must be 0 or more, not {arguments.days}")
     for folder in prune_workspaces(arguments.days) if arguments.action == "prune" else list_workspaces():
         print(f"removed {folder}" if arguments.action == "prune" else folder)

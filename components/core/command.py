@@ -25,6 +25,16 @@ class TryAgain(Exception):
     """Something outside failed that may work later, such as a server that does not answer (exit status 75)."""
 
 
+BAD_INPUT_ERRORS = (
+    ValueError,
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+
+
 def guarded(action: Callable[[], None]) -> int:
     """Run an action and turn its errors into a sentence on stderr and an exit status.
 
@@ -33,7 +43,7 @@ def guarded(action: Callable[[], None]) -> int:
     try:
         action()
         return 0
-    except (ValueError, FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
+    except BAD_INPUT_ERRORS as error:
         if os.environ.get("MEDSLIP_DEBUG"):
             raise
         print(f"error: {error}", file=sys.stderr)

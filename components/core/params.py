@@ -265,11 +265,26 @@ def validate(content: Any, source: str = "params.yaml") -> Params:
         ValueError: a key is unknown or missing, or a value is not allowed; every fault in a line with its path.
     """
     try:
+        _refuse_odd_values(content, source, "")
         return Params.model_validate_json(json.dumps(content))
-    except TypeError as error:
-        raise ValueError(f"{source}: only numbers, texts, lists and mappings are allowed: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{source} is nested without an end") from None
     except ValidationError as error:
         raise ValueError(explain(Params, error, source)) from None
+
+
+def _refuse_odd_values(content: Any, source: str, path: str) -> None:
+    """Dates and other things that YAML knows and JSON does not."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            _refuse_odd_values(value, source, f"{path}.{key}" if path else str(key))
+    elif isinstance(content, list | tuple):
+        for place, value in enumerate(content):
+            _refuse_odd_values(value, source, f"{path}[{place}]")
+    elif not isinstance(content, str | int | float | None):
+        raise ValueError(
+            f"{source}: {path}: {content} is not allowed; only numbers, texts, lists and mappings are (quote a text)"
+        )
 
 
 class _Loader(yaml.CSafeLoader):
@@ -293,7 +308,9 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # UnicodeDecodeError, and numbers of thousands of digits
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 

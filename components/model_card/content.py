@@ -57,6 +57,7 @@ class ClassRow:
     auroc: Estimate
     f1: Estimate
     pointing: Estimate
+    baseline: Estimate
     positives: int
     negatives: int
 
@@ -185,7 +186,7 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
     f1, pointed = (figures.get("f1") or {}).get("per_class", {}), pointing.get("per_class", {})
     classes = [
         ClassRow(name, Estimate.of(row), Estimate.of(f1.get(name)), Estimate.of(pointed.get(name)),
-                 row["positives"], row["negatives"])
+                 Estimate((pointed.get(name) or {}).get("baseline")), row["positives"], row["negatives"])
         for name, row in figures["auroc"]["per_class"].items()
     ]  # fmt: skip
     test = figures["images"]["test"]

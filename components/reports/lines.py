@@ -40,14 +40,16 @@ def checked(line: str, where: str) -> dict[str, Any]:
     """A line as a report.
 
     Raises:
-        ValueError: it is not a JSON object in one of the two shapes, with texts in it.
+        ValueError: it is not a JSON object in one of the two shapes, with texts in it, its id a text or a whole number.
     """
     try:
         report = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON ({error}); a line is {SHAPES}") from None
     if not isinstance(report, dict) or "id" not in report:
         raise ValueError(f"{where} is not an object with an id; a line is {SHAPES}")
+    if not isinstance(report["id"], str | int) or isinstance(report["id"], bool):
+        raise ValueError(f"{where}: the id is neither a text nor a whole number")
     if not {"text", "findings", "impression"} & set(report):
         raise ValueError(f"{where} holds no report; a line is {SHAPES}")
     for key in ("text", "findings", "impression"):
@@ -60,17 +62,20 @@ def parsed_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The triplets of every report of a file.
 
     Raises:
-        ValueError: the file is not UTF-8, or a line is not a report (see `checked`).
+        ValueError: the file is not UTF-8, a line is not a report (see `checked`), or an id stands twice.
     """
+    lines_of: dict[str | int, int] = {}
     with path.open("rb") as lines:
         for number, raw in enumerate(lines, 1):
             where = f"{path}, line {number}"
             try:
-                line = raw.decode("utf-8")
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise ValueError(f"{where} is not UTF-8: {error}") from None
             if line.strip():
                 report = checked(line, where)
+                if lines_of.setdefault(report["id"], number) != number:
+                    raise ValueError(f"{where}: the id stands in line {lines_of[report['id']]} already")
                 yield {"id": report["id"], **triplets(findings_of(report))}
 
 
@@ -78,4 +83,4 @@ def parse_file(source: Path, out: Path) -> None:
     """Parse every report of a file; the result appears whole or not at all."""
     with whole_file(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         for result in parsed_lines(source):
-            file.write(json.dumps(result, ensure_ascii=False) + "\n")
+            file.write(json.dumps(result) + "\n")

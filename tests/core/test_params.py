@@ -91,7 +91,10 @@ def test_every_fault_gets_its_line(content: Any) -> None:
         ("a: {b: 1, b: 1}\n", "the key b stands twice"),
         (b"\xff\xfe", "is not YAML"),
         ("", "null is not allowed; it must be a mapping"),
-        ("a: 2020-01-01\n", "only numbers, texts, lists and mappings are allowed"),
+        ("a: 2020-01-01\n", "params.yaml: a: 2020-01-01 is not allowed; only numbers, texts, lists and mappings are"),
+        ("a: &a [*a]\n", "is nested without an end"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested"),
+        ("a: " + "1" * 5000, "is not YAML: Exceeds the limit"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, text: str | bytes, sentence: str) -> None:

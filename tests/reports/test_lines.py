@@ -54,6 +54,9 @@ BAD_LINES = {
     "no id": ('{"text": "x"}', "line 2 is not an object with an id"),
     "no report": ('{"id": 1}', "line 2 holds no report"),
     "a number for a text": ('{"id": 1, "findings": 3}', "line 2: findings is not a text"),
+    "a number that is no number for an id": ('{"id": NaN, "text": "x"}', "line 2: the id is neither a text nor a"),
+    "an id twice": ('{"id": "a", "text": "x"}', "line 2: the id stands in line 1 already"),
+    "nested without an end": ('{"id": 1, "text": ' + "[" * 99_999, "line 2 is not JSON"),
     "null for the whole text": ('{"id": 1, "text": null}', "line 2: text is not a text"),
 }
 
@@ -65,6 +68,12 @@ def test_a_bad_line_is_named_and_nothing_is_written(name: str, tmp_path: Path) -
     with pytest.raises(ValueError, match=message):
         parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_byte_order_mark_and_odd_ids_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(b'\xef\xbb\xbf{"id": "\\ud800", "text": "Cardiomegaly."}\n')
+    parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["id"] == "\ud800"
 
 
 def test_a_line_in_another_encoding_is_named(tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ def decode_text(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def problem_of(source: LocalSource, uri: str) -> str | None:
-    """None where a file can be read, else why not: file_missing, or outside where the uri leads out of the root."""
+def problem_of(source: LocalSource, uri: str, absent: str = "file_missing") -> str | None:
+    """None where a file can be read, else why not: `absent`, or outside where the uri leads out of the root."""
     try:
-        return None if source.exists(uri) else "file_missing"
+        return None if source.exists(uri) else absent
     except OutsideArchive:
         return "outside"

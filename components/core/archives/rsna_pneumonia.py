@@ -41,10 +41,12 @@ class RsnaPneumonia(Archive):
     def _read_labels(self) -> tuple[dict[str, int], dict[str, list[Box]]]:
         targets: dict[str, int] = {}
         boxes: dict[str, list[Box]] = {}
-        for row in read_rows(self.source, LABELS, ("patientId", "x", "y", "width", "height", "Target")):
+        rows = read_rows(self.source, LABELS, ("patientId", "x", "y", "width", "height", "Target"))
+        for number, row in enumerate(rows, start=1):
             if row["Target"] not in ("0", "1"):
                 raise ValueError(
-                    f"{self.source.root}: the table {LABELS} holds the Target {row['Target']!r}; allowed are 0 and 1"
+                    f"{self.source.root}: the table {LABELS} holds another Target than 0 and 1 in its row {number} "
+                    "below the header"
                 )
             target, patient = int(row["Target"]), row["patientId"]
             if targets.setdefault(patient, target) != target:

@@ -70,7 +70,9 @@ class LocalSource:
     def files(self, folder: str) -> Iterator[str]:
         """The uris of all files below a folder, in order; none where there is no such folder.
 
-        Links to folders are not followed: a loop would have no end. Raises OSError where a folder cannot be read.
+        Links to folders are not followed: a loop would have no end. A name that is not UTF-8 is given with its odd
+        bytes written out, so that a table can hold it; such a file does not `exist`. Raises OSError where a folder
+        cannot be read.
         """
         top = os.path.join(self._real_root, folder)
         if not os.path.isdir(top):
@@ -79,4 +81,4 @@ class LocalSource:
             folders.sort()
             below = os.path.relpath(place, self._real_root).replace(os.sep, "/")
             for name in sorted(names):
-                yield f"{below}/{name}"
+                yield os.fsencode(f"{below}/{name}").decode("utf-8", "backslashreplace")

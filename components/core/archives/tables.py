@@ -22,7 +22,7 @@ def read_rows(source: LocalSource, name: str, columns: tuple[str, ...]) -> Itera
     try:
         with source.open(uri) as file:
             plain = gzip.GzipFile(fileobj=file) if uri.endswith(".gz") else file
-            lines = csv.reader(io.TextIOWrapper(plain, encoding="utf-8-sig", newline=""))
+            lines = csv.reader(io.TextIOWrapper(plain, encoding="utf-8-sig", newline=""), strict=True)
             header = [field.strip() for field in next(lines, [])]
             missing = [column for column in columns if column not in header]
             if missing:

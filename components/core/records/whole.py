@@ -31,7 +31,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary file name that becomes `path` when the block ends well (see `whole_folder`)."""
+    """A temporary file name that becomes `path` when the block ends well (see `whole_folder`).
+
+    Raises:
+        ValueError: something that is no plain file stands there: a folder, a pipe, a terminal.
+    """
+    if (path.exists() and not path.is_file()) or (path.is_symlink() and not path.exists()):
+        raise ValueError(f"{path} is not a file that could be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:

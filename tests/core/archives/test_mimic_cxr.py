@@ -1,5 +1,6 @@
 """The MIMIC-CXR layout, as it lies on real disks."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,6 +99,39 @@ def test_two_files_of_one_name_stay_two_images(tmp_path: Path) -> None:
     assert {entry.uri for entry in by_image(tmp_path).values()} >= {IMAGE, twin}
 
 
+def test_two_patients_with_one_study_number_keep_their_own_reports(tmp_path: Path) -> None:
+    write_mimic(tmp_path)
+    write(tmp_path, "files/p10/p10000764/s50414267/b0000001.dcm", radiograph(chest()))
+    write(tmp_path, "files/p10/p10000764/s50414267.txt", "FINDINGS: Another patient.")
+    found = by_image(tmp_path)
+    first, second = found["a0000001"], found["b0000001"]
+    assert (first.report_uri, second.report_uri) == (
+        "files/p10/p10000032/s50414267.txt",
+        "files/p10/p10000764/s50414267.txt",
+    )
+    assert (first.study, second.study) == ("10000032/50414267", "10000764/50414267")
+    assert found["a0000003"].study.isdigit()
+
+
+def test_a_file_whose_name_is_not_utf8_is_told_and_costs_no_other(tmp_path: Path) -> None:
+    write_mimic(tmp_path)
+    folder = os.fsencode(tmp_path / "files/p10/p10000764/s57375967")
+    with open(os.path.join(folder, b"\xff\xfe.dcm"), "wb") as file:
+        file.write(radiograph(chest()))
+    found = by_image(tmp_path)
+    assert found["\\xff\\xfe"].problem == "unreadable"
+    assert [entry.problem for name, entry in found.items() if name.startswith("a")] == [None] * 6
+
+
+def test_an_unclosed_quote_does_not_swallow_rows_unseen(tmp_path: Path) -> None:
+    write_mimic(tmp_path)
+    table = tmp_path / "mimic-cxr-2.0.0-split.csv"
+    (tmp_path / "mimic-cxr-2.0.0-split.csv.gz").unlink()
+    table.write_text('dicom_id,subject_id,split\na0000001,10000032,"train\na0000005,10000764,test\n')
+    with pytest.raises(ValueError, match=r"split\.csv is damaged: unexpected end of data"):
+        entries(tmp_path)
+
+
 def test_a_study_without_a_report(tmp_path: Path) -> None:
     (write_mimic(tmp_path) / "files/p10/p10000032/s50414267.txt").unlink()
     found = by_image(tmp_path)
@@ -190,5 +224,5 @@ def test_a_table_that_is_cut_short(tmp_path: Path) -> None:
 def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     write_mimic(tmp_path)
     replace_table(tmp_path, "mimic-cxr-2.0.0-split", [("dicom_id", "subject_id", "split"), ("a", "1", "val")])
-    with pytest.raises(ValueError, match="'val'; allowed are train, validate, test"):
+    with pytest.raises(ValueError, match=r"another split than train, validate, test in its row 1 below the header$"):
         entries(tmp_path)

@@ -48,7 +48,7 @@ def test_a_patient_name_that_points_outside_the_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        (("a", "", "", "", "", "yes"), "Target 'yes'; allowed are 0 and 1"),
+        (("a", "", "", "", "", "yes"), "another Target than 0 and 1 in its row"),
         (("a", "one", 2, 3, 4, 1), "not four numbers"),
         (("a", 1, "", 3, 4, 1), "not four numbers"),
         (("a", 1, 2, 0, 4, 1), "without an area"),

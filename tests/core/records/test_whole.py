@@ -1,6 +1,7 @@
 """Outputs appear whole or not at all."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def test_a_folder_replaces_the_former_only_when_it_is_done(tmp_path: Path) -> No
     assert names(tmp_path / "deep/out") == {"b"}
     assert names(tmp_path / "deep") == {"out"}  # nothing temporary is left
     assert stat.S_IMODE((tmp_path / "deep/out").stat().st_mode) == 0o755
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    for place in (tmp_path, tmp_path / "pipe", tmp_path / "lost"):
+        with pytest.raises(ValueError, match="is not a file that could be replaced"):
+            write_json(place, {})
 
 
 def test_a_file_replaces_the_former_only_when_it_is_done(tmp_path: Path) -> None:
