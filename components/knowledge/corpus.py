@@ -15,6 +15,7 @@ from components.core.vocabulary import ANATOMIES, ANATOMY_PROMPT, DEFINITIONS, D
 HELD_OUT_EVERY = 10
 UNKNOWN = "[UNK]"
 
+_WORD = re.compile(r"[^\W\d_]+")
 _SENTENCE_END = re.compile(r"\n\s*\n|(?<=[.!?])\s+(?=[A-Z0-9])|(?<=:)\s*\n")
 
 
@@ -56,6 +57,21 @@ def sentences_of(report: str) -> Iterator[list[str]]:
             yield words
 
 
+def is_sign(word: str) -> bool:
+    """Whether it is punctuation or a number of at most two digits: a day or a centimetre, no date and no telephone."""
+    return not word.isalnum() or (word.isdigit() and len(word) <= 2)
+
+
+def plain_words(report: str) -> set[str]:
+    """What a report writes in small letters, and signs.
+
+    Names are written with a capital letter wherever they stand; a word that merely begins a sentence is written in
+    small letters elsewhere.
+    """
+    small = " ".join(sorted({word for word in _WORD.findall(report) if word.islower()}))
+    return {*words_of(small), *filter(is_sign, words_of(report))}
+
+
 def vocabulary_texts() -> tuple[str, ...]:
     """Every text of the vocabulary itself: definitions, display names and prompts. They name no patient."""
     prompts = (ANATOMY_PROMPT.format(name=name) for name in ANATOMIES)
@@ -81,8 +97,9 @@ def read_corpus(inventory: pd.DataFrame, archive: Archive, min_patients: int) ->
     Args:
         inventory: the listing of the archive, columns as in `records.tables.INVENTORY`.
         archive: where the reports lie.
-        min_patients: a word that fewer patients have becomes [UNK], unless the vocabulary's own texts use it: a name
-            or a number of one patient reaches neither tokenizer nor weights.
+        min_patients: a word that fewer patients have in small letters (see `plain_words`) becomes [UNK], unless the
+            vocabulary's own texts use it: neither a patient's name or number, nor that of the physician who signs every
+            report, reaches tokenizer or weights.
 
     Raises:
         ValueError: fewer than two training patients have a report, or a listed report cannot be read any more.
@@ -97,13 +114,13 @@ def read_corpus(inventory: pd.DataFrame, archive: Archive, min_patients: int) ->
     counts: Counter[str] = Counter()
     texts: dict[bool, dict[tuple[str, ...], None]] = {True: {}, False: {}}
     for place, (_, studies) in enumerate(rows.groupby("patient_id", sort=True)):
-        sentences = [
-            words
+        reports = [
+            _read(archive, uri, study_id)
             for uri, study_id in zip(studies["report_uri"], studies["study_id"], strict=True)
-            for words in sentences_of(_read(archive, uri, study_id))
         ]
-        counts.update({word for words in sentences for word in words})
-        texts[place % HELD_OUT_EVERY == 0].update(dict.fromkeys(map(tuple, sentences)))
+        counts.update(set[str]().union(*map(plain_words, reports)))
+        sentences = (tuple(words) for report in reports for words in sentences_of(report))
+        texts[place % HELD_OUT_EVERY == 0].update(dict.fromkeys(sentences))
     known = {word: count for word, count in counts.items() if count >= min_patients}
     for word in sorted({word for text in vocabulary_texts() for word in words_of(text)}):
         known[word] = known.get(word, 0) + 1

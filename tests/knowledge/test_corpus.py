@@ -34,6 +34,14 @@ def test_word_of_one_patient_becomes_unknown(tmp_path):
     assert "[UNK]" in everything
 
 
+def test_names_and_numbers_that_stand_in_every_report_become_unknown(tmp_path):
+    signed = "There is a gizmo of 2 cm. Seen by Dr. Muellerstein, ZZHOSPITAL, phone 08954321, on 12 Thermidor."
+    corpus = corpus_of(tmp_path, [signed] * 6)
+    assert {"gizmo", "2", "12", "."} <= set(corpus.words)
+    everything = {word for text in corpus.sentences + corpus.held_out for word in text.split()} | set(corpus.words)
+    assert not {"muellerstein", "zzhospital", "08954321", "thermidor"} & everything
+
+
 def test_a_word_counts_once_a_patient(tmp_path):
     texts = ["Gizmo gizmo gizmo seen. Gizmo again.", "Nothing to see.", "Nothing to see here."]
     assert "gizmo" not in corpus_of(tmp_path, texts).words
@@ -53,11 +61,11 @@ def test_other_splits_are_never_read(tmp_path):
 
 
 def test_held_out_sentences_are_of_other_patients_and_others(tmp_path):
-    texts = [f"Common words are here. Number {'abcdefghijklmnopqrst'[patient]} is seen." for patient in range(20)]
+    texts = [f"Common words are here. A number {'abcdefghijklmnopqrst'[patient]} is seen." for patient in range(20)]
     corpus = corpus_of(tmp_path, texts, min_patients=1)
-    assert "number a is seen ." in corpus.held_out
-    assert "number k is seen ." in corpus.held_out
-    assert "number b is seen ." in corpus.sentences
+    assert "a number a is seen ." in corpus.held_out
+    assert "a number k is seen ." in corpus.held_out
+    assert "a number b is seen ." in corpus.sentences
     assert not set(corpus.held_out) & set(corpus.sentences)
 
 
