@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,19 @@ def test_prune_removes_what_is_old_and_not_in_use(inside: Path, content: Any) ->
     assert list_workspaces() == sorted([used, new])
     listed = subprocess.run(["git", "worktree", "list"], cwd=inside, capture_output=True, text=True, check=True).stdout
     assert str(old) not in listed
+
+
+@pytest.mark.parametrize("days", ["-1", "nan"])
+def test_prune_with_days_that_mean_nothing_removes_nothing(
+    inside: Path, content: Any, repository: Path, days: str
+) -> None:
+    folder = make_workspace(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", "workspaces", "prune", f"--days={days}"],
+        cwd=inside, env={**os.environ, "PYTHONPATH": str(repository)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, folder.is_dir()) == (2, True)
+    assert "--days must be 0 or more" in done.stderr
 
 
 def test_parameters_are_written_in_plain_yaml(inside: Path, content: Any) -> None:

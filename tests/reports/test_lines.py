@@ -82,6 +82,12 @@ def test_a_line_in_another_encoding_is_named(tmp_path: Path) -> None:
         parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
 
 
+def test_an_output_below_a_file_is_refused_in_a_sentence(tmp_path: Path, repository: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(GOOD, encoding="utf-8")
+    done = parse_command(tmp_path, repository, "in.jsonl", "--out", "in.jsonl/out.jsonl")
+    assert (done.returncode, done.stderr.startswith("error: "), "Traceback" in done.stderr) == (2, True, False)
+
+
 @pytest.mark.parametrize("content", [None, "{\n"])
 def test_bad_input_is_one_sentence_and_status_2(content: str | None, tmp_path: Path, repository: Path) -> None:
     if content is not None:
