@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.core.params import read_yaml
+from components.core.paths import metrics_file
 
 TOP_KEYS = {"stages", "plots", "metrics", "params"}
 STAGE_KEYS = {"cmd", "deps", "outs", "metrics", "plots", "params", "desc", "meta", "always_changed"}
@@ -162,7 +163,7 @@ def _stage(name: str, item: str | None, content: Mapping[str, Any]) -> Stage:
         for kind in ("outs", "metrics", "plots")
         for path, options in _paths(content.get(kind), f"{where}.{kind}").items()
     }
-    figures = f"metrics/{name}.json" if item is None else f"metrics/{name}/{item}.json"
+    figures = metrics_file(name, item).as_posix()
     return Stage(
         address=name if item is None else f"{name}@{item}",
         name=name,

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from components.core.model import MedSLIP, load, save
+from components.core.model.checkpoint import CONFIG, VOCABULARY, WEIGHTS
 from components.core.params import Params, read_yaml, validate
 from components.core.records.labels import StudyLabels
 from components.core.records.whole import read_json
@@ -57,7 +58,7 @@ def test_untrained_models_fall_to_chance(workspace: Path, params: Params) -> Non
     values = []
     for seed in range(UNTRAINED_MODELS):
         torch.manual_seed(seed)
-        for name in ("weights.safetensors", "config.json", "vocabulary.json"):
+        for name in (WEIGHTS, CONFIG, VOCABULARY):
             (folder / name).unlink()
         save(MedSLIP(trained.config, trained.book_p_PT, trained.book_a_AT), folder)
         values.append(zero_shot(params, DATASET)["auroc"]["macro"]["value"])

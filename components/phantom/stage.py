@@ -14,7 +14,6 @@ from components.core.records.whole import whole_folder, write_json
 from components.phantom import mimic_cxr, rsna_pneumonia
 from components.phantom.archive import Made, digest_of, in_processes
 from components.phantom.contact_sheet import write_contact_sheet
-from components.phantom.study import Mix
 
 LAYOUTS: dict[str, ModuleType] = {"mimic_cxr": mimic_cxr, "rsna_pneumonia": rsna_pneumonia}
 PLOTS = paths.PLOTS / "phantom"
@@ -49,14 +48,15 @@ class Progress:
 
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total, self.last = title, total, 0.0
-        self.seconds = 0.5 if sys.stderr.isatty() else 15.0
+        self.terminal = sys.stderr.isatty()
+        self.seconds = 0.5 if self.terminal else 15.0
 
     def __call__(self, done: int) -> None:
         """Show how many are done."""
         now = time.monotonic()
         if done == self.total or now - self.last > self.seconds:
             self.last = now
-            again, end = ("\r", "" if done < self.total else "\n") if sys.stderr.isatty() else ("", "\n")
+            again, end = ("\r", "" if done < self.total else "\n") if self.terminal else ("", "\n")
             print(f"{again}{self.title}: {done}/{self.total} patients", end=end, file=sys.stderr, flush=True)
 
 
@@ -102,7 +102,6 @@ def figures(made: Made, layout: str) -> dict[str, Any]:
 def run(params: Params, item: str) -> dict[str, Any]:
     """Make all archives, their truth, the contact sheet and the receipt; returns the counts of each dataset."""
     wanted, receipt, counts = archives(params), {}, {}
-    Mix.of(params.phantom)
     with (
         whole_folder(paths.PHANTOM_ARCHIVES) as archives_folder,
         whole_folder(paths.PHANTOM_TRUTH) as truth_folder,

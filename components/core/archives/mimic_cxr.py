@@ -74,11 +74,11 @@ class MimicCxr(Archive):
         """The report of each study that has one: where the table says, else at its place; adds unlisted studies."""
         reports = {key: uri for key, uri in listing.reports.items() if problem_of(self.source, uri) is None}
         for uri in sorted(on_disk):
-            place = REPORT_PLACE.fullmatch(uri)
-            if place and place.group("patient", "study") not in reports and problem_of(self.source, uri) is None:
+            if place := REPORT_PLACE.fullmatch(uri):
                 key = (place["patient"], place["study"])
-                reports[key] = uri
-                listing.reports.setdefault(key, uri)
+                if key not in reports and problem_of(self.source, uri) is None:
+                    reports[key] = uri
+                    listing.reports.setdefault(key, uri)
         return reports
 
     def _read_tables(self) -> _Listing:
