@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -48,20 +49,21 @@ def fill(root: Path) -> None:
         },
         "f1": {"per_class": {"effusion": estimate(0.7)}},
         "pointing_game": {
-            **estimate(0.55), "baseline_mean_position": estimate(0.21), "difference": estimate(0.34), "per_class": {},
+            **estimate(0.55), "baseline_mean_position": estimate(0.21), "difference": estimate(0.34),
+            "per_class": {"effusion": {"value": 0.51, "baseline": 0.94, "n": 12}},
         },
         "by_severity": {"mild": {"auroc": {"macro": estimate(0.66)}}},
         "report_truth": {"auroc": {"macro": estimate(0.77)}},
         "iou": estimate(0.3),
         "dice": estimate(0.4),
     }  # fmt: skip
-    start = {"auroc": {"macro": estimate(0.8)}}
+    pretrained, scratch = ({"auroc": {"macro": estimate(value)}} for value in (0.8, 0.6))
     for dataset in ("mimic_cxr", "rsna_pneumonia"):
         write(root, f"metrics/inventory/{dataset}.json", listed)
         write(root, f"metrics/ingest/{dataset}.json", taken)
         write(root, f"metrics/quality/{dataset}.json", {"expectations": 14, "failed": 0})
     write(root, "metrics/zero_shot/mimic_cxr.json", diagnosis)
-    share = {"patients": 20, "pretrained": start, "scratch": start, "difference": estimate(None)}
+    share = {"patients": 20, "pretrained": pretrained, "scratch": scratch, "difference": estimate(None)}
     write(root, "metrics/finetune/rsna_pneumonia.json", {"shares": {"10_percent": share}})
     write(root, "metrics/pretrain.json", {"train": {"images": 1000}, "parameters": 654321, "steps": 1400})
     write(root, "metrics/reports.json", {"reports": 1200, "studies": {"effusion": {"present": 1}}})
@@ -130,6 +132,11 @@ def test_the_summary_is_a_few_figures_of_each_evaluation(page: str, tmp_path: Pa
     for key, share in finetune["shares"].items():
         assert rows[f"finetune_rsna_pneumonia_{key}"]["from_scratch"] == share["scratch"]["auroc"]["macro"]["value"]
     assert len(rows) == len(list((tmp_path / "metrics/zero_shot").iterdir())) + len(finetune["shares"])
+
+
+def test_each_finding_stands_beside_its_mean_position(page: str) -> None:
+    row = page.split('<th scope="row">effusion</th>')[1].split("</tr>")[0]
+    assert re.search(r">0\.51</td><td[^>]*>0\.94</td>", row)
 
 
 def test_the_page_needs_nothing_from_outside(page: str) -> None:
