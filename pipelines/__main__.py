@@ -1,16 +1,25 @@
 """Runs the pipeline: the stages of dvc.yaml, one after another, through DVC, under one MLflow run."""
 
 import argparse
+import json
 import os
 from pathlib import Path
 
-from components.core import paths
+from components.core import paths, tracking
 from components.core.command import guarded
 from components.core.params import load, read_yaml
 from pipelines.graph import read_graph
-from pipelines.run import run_and_log, run_graph
-from pipelines.stage import PATIENCE_SECONDS, STOPPED, stops_as_interrupts
+from pipelines.run import log_outcome, run_and_log, run_graph
+from pipelines.scheduled import Request, prepare, publish, run_of_workspace
+from pipelines.stage import PATIENCE_SECONDS, STOPPED, Outcome, outcome_file, run_stage, stops_as_interrupts
 from pipelines.workspace import list_workspaces, make_workspace, prune_workspaces, run_params, uncommitted_code
+
+IN_WORDS = {
+    "ran": "ran",
+    "restored": "restored from the cache",
+    "unchanged": "unchanged since it ran in this workspace",
+    "failed": "failed",
+}
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -34,9 +43,45 @@ def _stage(arguments: argparse.Namespace) -> int:
     params, graph = load(paths.PARAMS), read_graph()
     if arguments.stage not in graph.stages:
         raise ValueError(f"there is no stage {arguments.stage!r}; there are {', '.join(graph.stages)}")
-    outcome = run_and_log(graph.stages[arguments.stage], params, arguments.force, arguments.patience)
-    print(f"{outcome.address}: {outcome.how}, {outcome.seconds:.1f} s", flush=True)
+    stage = graph.stages[arguments.stage]
+    outcome_file(stage.address).unlink(missing_ok=True)
+    if arguments.unlogged:
+        outcome = run_stage(stage.address, arguments.force or bool(stage.meta.get("always")), arguments.patience)
+    else:
+        outcome = run_and_log(stage, params, arguments.force, arguments.patience)
+    print(f"{outcome.address}: {IN_WORDS[outcome.how]}, {outcome.seconds:.1f} s", flush=True)
     return outcome.status
+
+
+def _log(arguments: argparse.Namespace) -> int:
+    """`log`: what `stage --unlogged` left out."""
+    if arguments.workspace:
+        os.chdir(arguments.workspace)
+    stage = read_graph().stages[arguments.stage]
+    log_outcome(stage, load(paths.PARAMS), Outcome.read(stage.address))
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    """`prepare`: the workspace of a scheduled run."""
+    try:
+        content = json.loads(arguments.request)
+        request = Request(**content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the request must be a JSON object of a run: {error}") from None
+    prepare(request)
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    """`publish`: the end of a scheduled run."""
+    os.chdir(arguments.workspace)
+    os.environ[tracking.PIPELINE_RUN_VARIABLE] = run_of_workspace()
+    if arguments.failed:
+        tracking.end_pipeline(load(paths.PARAMS), "FAILED")
+    else:
+        publish()
+    return 0
 
 
 def _graph(arguments: argparse.Namespace) -> int:
@@ -79,6 +124,24 @@ def _parser() -> argparse.ArgumentParser:
     stage.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help="seconds to wait for locks "
                        "(default %(default).0f)")  # fmt: skip
     stage.set_defaults(action_of=_stage)
+
+    stage.add_argument("--unlogged", action="store_true", help="leave MLflow alone; `log` follows")
+
+    log = commands.add_parser("log", help="log a stage that ran with --unlogged in MLflow")
+    log.add_argument("stage", help="such as ingest@mimic_cxr")
+    log.add_argument("--workspace", type=Path, metavar="DIR", help="the workspace (default: the current folder)")
+    log.set_defaults(action_of=_log)
+
+    prepare_run = commands.add_parser("prepare", help="make the workspace of a run, for schedulers")
+    prepare_run.add_argument(
+        "request", metavar="JSON", help='such as {"run": "one", "changes": {"pretrain": {"epochs": 3}}}'
+    )
+    prepare_run.set_defaults(action_of=_prepare)
+
+    publish_run = commands.add_parser("publish", help="record and push a prepared run whose stages have run")
+    publish_run.add_argument("--workspace", type=Path, metavar="DIR", required=True, help="its workspace")
+    publish_run.add_argument("--failed", action="store_true", help="only say in MLflow that it failed")
+    publish_run.set_defaults(action_of=_publish)
 
     graph = commands.add_parser("graph", help="print the stages and what each waits for")
     graph.set_defaults(action_of=_graph)

@@ -31,6 +31,9 @@ class Stage:
         address: DVC's name for it, such as `ingest@mimic_cxr`.
         name: the stage's name in dvc.yaml, such as `ingest`.
         item: what comes after the `@`, or None.
+        over: what a mapped stage is mapped over, such as `datasets` for `foreach: ${datasets}`; its own name where
+            that is not one list of params.yaml; None for a stage that is not mapped. Stages that are mapped over the
+            same have the same items.
         command: the shell command.
         deps: the files and folders it reads.
         outs: the files and folders it writes, metrics and plots among them.
@@ -45,6 +48,7 @@ class Stage:
     address: str
     name: str
     item: str | None
+    over: str | None
     command: str
     deps: tuple[str, ...] = ()
     outs: tuple[str, ...] = ()
@@ -77,6 +81,28 @@ class Graph:
             ordered.append(ready)
             waiting.remove(ready)
         return [self.stages[address] for address in ordered]
+
+    def names(self) -> dict[str, list[Stage]]:
+        """The stages by their name in dvc.yaml, in its order: one, or one for each item."""
+        by_name: dict[str, list[Stage]] = {}
+        for stage in self.stages.values():
+            by_name.setdefault(stage.name, []).append(stage)
+        return by_name
+
+    def upstream_names(self) -> dict[str, set[str]]:
+        """For each name of dvc.yaml those that it waits for, whatever the item."""
+        waits: dict[str, set[str]] = {name: set() for name in self.names()}
+        for address, makers in self.upstream.items():
+            waits[self.stages[address].name] |= {self.stages[maker].name for maker in makers}
+        return waits
+
+    def items(self) -> dict[str, list[str]]:
+        """What mapped stages are mapped over, and the items of each."""
+        found: dict[str, list[str]] = {}
+        for stage in self.stages.values():
+            if stage.over is not None and stage.item is not None and stage.item not in found.setdefault(stage.over, []):
+                found[stage.over].append(stage.item)
+        return found
 
     def select(self, names: list[str]) -> set[str]:
         """The addresses that are meant by addresses or by names of mapped stages.
@@ -145,7 +171,7 @@ def _paths(entries: Any, where: str) -> dict[str, Mapping[str, Any]]:
     return paths
 
 
-def _stage(name: str, item: str | None, content: Mapping[str, Any]) -> Stage:
+def _stage(name: str, item: str | None, over: str | None, content: Mapping[str, Any]) -> Stage:
     """A stage from its resolved content."""
     where = f"stages.{name}"
     unknown = set(content) - STAGE_KEYS
@@ -168,6 +194,7 @@ def _stage(name: str, item: str | None, content: Mapping[str, Any]) -> Stage:
         address=name if item is None else f"{name}@{item}",
         name=name,
         item=item,
+        over=over,
         command=content["cmd"],
         deps=tuple(_paths(content.get("deps"), f"{where}.deps")),
         outs=tuple(outs),
@@ -202,6 +229,12 @@ def _items_of_matrix(axes: Any, where: str) -> Iterator[tuple[str, dict[str, Any
         yield key, {"key": key, "item": dict(zip(axes, combination, strict=True))}
 
 
+def _over(name: str, *lists: Any) -> str:
+    """What a mapped stage is mapped over: one list of params.yaml by its path, or its own name."""
+    whole = PLACEHOLDER.fullmatch(lists[0]) if len(lists) == 1 and isinstance(lists[0], str) else None
+    return whole.group(1).strip() if whole else name
+
+
 def _expand(name: str, content: Any, params: Mapping[str, Any]) -> Iterator[Stage]:
     """The stages that one entry of dvc.yaml stands for."""
     where = f"stages.{name}"
@@ -212,15 +245,17 @@ def _expand(name: str, content: Any, params: Mapping[str, Any]) -> Iterator[Stag
         if unknown or "do" not in content:
             raise ValueError(f"dvc.yaml: {where}: foreach stands with do and nothing else")
         items = _items_of_foreach(_resolve(content["foreach"], params, where), f"{where}.foreach")
+        over = _over(name, content["foreach"])
         template = content["do"]
     elif "matrix" in content:
         items = _items_of_matrix(_resolve(content["matrix"], params, where), f"{where}.matrix")
+        over = _over(name, *content["matrix"].values())
         template = {key: value for key, value in content.items() if key != "matrix"}
     else:
-        yield _stage(name, None, _resolve(content, params, where))
+        yield _stage(name, None, None, _resolve(content, params, where))
         return
     for item, values in items:
-        yield _stage(name, item, _resolve(template, {**params, **values}, f"{where}@{item}"))
+        yield _stage(name, item, over, _resolve(template, {**params, **values}, f"{where}@{item}"))
 
 
 def _overlap(one: str, other: str) -> bool:

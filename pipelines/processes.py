@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fcntl import ioctl
 from pathlib import Path
 from termios import TIOCGWINSZ, TIOCSWINSZ
@@ -18,6 +19,27 @@ ORPHAN_SECONDS = 10
 
 # Waits for the end of its standard input, which is the owner's death, however it dies; then ends the group.
 _WATCHDOG = f'read -r _; kill -s INT -- "-$1"; sleep {ORPHAN_SECONDS}; kill -s KILL -- "-$1"'
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of this machine: its id, its session's, and its environment as it began."""
+
+    pid: int
+    session: int
+    environment: frozenset[bytes]
+
+
+def all_processes() -> Iterator[Process]:
+    """The processes of this machine that we may look at and that have not ended."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
+            environment = frozenset((folder / "environ").read_bytes().split(b"\0"))
+        except (OSError, IndexError):  # it has ended meanwhile, or it is another user's
+            continue
+        if fields[0] != "Z":
+            yield Process(int(folder.name), int(fields[3]), environment)
 
 
 def started(pid: int) -> int | None:
@@ -64,11 +86,22 @@ class Record:
         content = {"owner": [os.getpid(), started(os.getpid())], "group": [group, started(group)]}
         self.path.write_text(json.dumps(content), encoding="ascii")
 
+    def _content(self) -> dict[str, list[int]] | None:
+        try:
+            content: dict[str, list[int]] = json.loads(self.path.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return content
+
+    def group(self) -> tuple[int, int] | None:
+        """The noted group and when its first process started; None where none is noted."""
+        content = self._content()
+        return (content["group"][0], content["group"][1]) if content else None
+
     def end_orphans(self) -> None:
         """End the noted group if its owner is gone and its first process is the noted one."""
-        try:
-            content = json.loads(self.path.read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
+        content = self._content()
+        if content is None:
             return
         (owner, owner_started), (group, group_started) = content["owner"], content["group"]
         if started(owner) != owner_started and started(group) == group_started and group_started is not None:
@@ -102,22 +135,33 @@ def _pump(source: int, process: subprocess.Popen[bytes], sink: Callable[[bytes],
 
 
 def run_group(
-    command: Sequence[str], environment: Mapping[str, str], record: Record, sink: Callable[[bytes], None]
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    record: Record,
+    sink: Callable[[bytes], None],
+    folder: Path = Path(),
 ) -> int:
-    """Run a command as a group of its own, in the current folder, and return its exit status.
+    """Run a command as a group of its own and return its exit status.
 
     Args:
         command: the program and its arguments.
         environment: the whole environment.
         record: where the group is noted while it runs.
         sink: gets everything that it writes to stdout and stderr.
+        folder: where it runs.
 
     Raises:
         KeyboardInterrupt: this process was told to stop; the group has been ended by then.
     """
     ours, theirs = _terminal_of_our_size() if sys.stdout.isatty() else os.pipe()
     process = subprocess.Popen(
-        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, start_new_session=True
+        command,
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
     )
     os.close(theirs)
     watchdog = subprocess.Popen(

@@ -9,7 +9,7 @@ from components.core import paths, tracking
 from components.core.params import Params, load
 from components.core.records.whole import read_json
 from pipelines.graph import Graph, Stage, read_graph
-from pipelines.stage import STOPPED, Outcome, run_stage
+from pipelines.stage import PATIENCE_SECONDS, STOPPED, Outcome, run_stage
 
 
 def figures_of(stage: Stage) -> Mapping[str, Any] | None:
@@ -26,7 +26,7 @@ def headline(stage: Stage) -> str:
     return f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}"
 
 
-def run_and_log(stage: Stage, params: Params, force: bool = False, patience: float = 600.0) -> Outcome:
+def run_and_log(stage: Stage, params: Params, force: bool = False, patience: float = PATIENCE_SECONDS) -> Outcome:
     """Run one stage and complete its record in MLflow.
 
     Raises:
@@ -37,7 +37,13 @@ def run_and_log(stage: Stage, params: Params, force: bool = False, patience: flo
     except KeyboardInterrupt:
         tracking.log_stage(stage.name, stage.item, params, None, status="KILLED")
         raise
-    tracking.log_stage(
+    log_outcome(stage, params, outcome)
+    return outcome
+
+
+def log_outcome(stage: Stage, params: Params, outcome: Outcome) -> None:
+    """Complete the record of a stage in MLflow, and note its page there beside the outcome."""
+    run_id = tracking.log_stage(
         stage.name,
         stage.item,
         params,
@@ -46,7 +52,8 @@ def run_and_log(stage: Stage, params: Params, force: bool = False, patience: flo
         restored=outcome.how in ("restored", "unchanged"),
         seconds=outcome.seconds,
     )
-    return outcome
+    if run_id:
+        outcome.save(tracking.page_of(run_id))
 
 
 def _title(text: str) -> None:

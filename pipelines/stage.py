@@ -12,11 +12,12 @@ import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
 from components.core.command import STATUS_FILE_VARIABLE, TRY_AGAIN
+from components.core.records.whole import read_json, write_json
 from pipelines.processes import Record, run_group
 
 STATE = Path(".state/stages")
@@ -43,6 +44,29 @@ class Outcome:
     how: str
     seconds: float
     log: Path
+
+    def save(self, page: str | None = None) -> None:
+        """Leave it beside the log, for schedulers; with the page of its run in MLflow, once that is known."""
+        write_json(outcome_file(self.address), {**asdict(self), "log": str(self.log.absolute()), "page": page})
+
+    @classmethod
+    def read(cls, address: str) -> "Outcome":
+        """How the stage of the current workspace ended last.
+
+        Raises:
+            ValueError: it has not run here.
+        """
+        try:
+            content = read_json(outcome_file(address))
+        except FileNotFoundError:
+            raise ValueError(f"{address} has not run in this workspace") from None
+        del content["page"]
+        return cls(**{**content, "log": Path(content["log"])})
+
+
+def outcome_file(address: str) -> Path:
+    """Where the end of a stage is noted, in its workspace."""
+    return STATE / address / "outcome.json"
 
 
 @contextmanager
@@ -180,7 +204,9 @@ def run_stage(
     begun = time.monotonic()
 
     def outcome(status: int, how: str) -> Outcome:
-        return Outcome(address, status, how, time.monotonic() - begun, folder / "log")
+        ended = Outcome(address, status, how, time.monotonic() - begun, folder / "log")
+        ended.save()
+        return ended
 
     with locked(folder / "lock", patience) as ours:
         if not ours:

@@ -1,10 +1,12 @@
 """One isolated workspace a run: a git worktree, its own params.yaml, and the DVC cache of the main checkout."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +16,26 @@ from components.core.params import overlay, read_yaml, validate
 from components.core.tracking import main_checkout
 from pipelines.stage import busy
 
-PROFILES = Path(__file__).parent / "profiles"
+CHECKOUT = Path(__file__).parents[1]
+PROFILES = Path("pipelines/profiles")
 WORKSPACES = "workspaces"
 SYNTHETIC = "data/phantom/archives/"
 
 
-def read_profile(name: str) -> Any:
-    """What a profile changes: `pipelines/profiles/<name>.yaml`, or a YAML file of the user's own.
+def profiles(checkout: Path = CHECKOUT) -> list[str]:
+    """The names of the profiles of a checkout."""
+    return sorted(file.stem for file in (checkout / PROFILES).glob("*.yaml"))
+
+
+def read_profile(name: str, checkout: Path = CHECKOUT) -> Any:
+    """What a profile changes: `pipelines/profiles/<name>.yaml` of a checkout, or a YAML file of the user's own.
 
     Raises:
         ValueError: there is no such profile, or it is not a mapping.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else checkout / PROFILES / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
+        known = ", ".join(profiles(checkout))
         raise ValueError(f"there is no profile {name!r}; there are {known}, or give the path of a YAML file")
     content = read_yaml(path)
     if not isinstance(content, dict):
@@ -68,26 +76,36 @@ def run_params(base: Any, profile: str | None, settings: list[str]) -> Any:
     return content
 
 
-def _command(*arguments: str, folder: Path) -> str:
+def _command(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, allowed: Sequence[int] = (0,)
+) -> str:
     """Run git or dvc and return what it prints.
 
     Raises:
-        ValueError: it fails; with what it says.
+        ValueError: it ends with another status than those that are allowed; with what it says.
     """
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
+    done = subprocess.run(
+        arguments, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True
+    )
+    if done.returncode not in allowed:
         said = " ".join((done.stderr or done.stdout).split())
         raise ValueError(f"`{' '.join(arguments)}` failed in {folder}: {said}")
     return done.stdout.strip()
 
 
-def _dvc(*arguments: str, folder: Path) -> str:
-    return _command(sys.executable, "-m", "dvc", *arguments, folder=folder)
+def git(*arguments: str, environment: Mapping[str, str] | None = None, allowed: Sequence[int] = (0,)) -> str:
+    """Run git in the current folder, with more environment, and return what it prints (see `_command`)."""
+    return _command("git", *arguments, folder=Path(), environment=environment, allowed=allowed)
+
+
+def dvc(*arguments: str, folder: Path, allowed: Sequence[int] = (0,)) -> str:
+    """Run this Python's DVC in a checkout and return what it prints (see `_command`)."""
+    return _command(sys.executable, "-m", "dvc", *arguments, folder=folder, allowed=allowed)
 
 
 def _shared_cache(main: Path) -> Path:
     """The cache folder of the main checkout."""
-    return (main / _dvc("cache", "dir", folder=main)).resolve()
+    return (main / dvc("cache", "dir", folder=main)).resolve()
 
 
 def _refuse_relative_roots(content: Any) -> None:
@@ -98,6 +116,65 @@ def _refuse_relative_roots(content: Any) -> None:
             raise ValueError(
                 f"datasets.{name}.root: {root!r} is relative; a run in a workspace of its own needs an absolute path"
             )
+
+
+def resolve(revision: str) -> str:
+    """The commit that a revision names.
+
+    Raises:
+        ValueError: git knows no such revision.
+    """
+    if revision.startswith("-"):
+        raise ValueError(f"{revision!r} is no git revision")
+    try:
+        return _command("git", "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}", folder=main_checkout())
+    except ValueError:
+        raise ValueError(f"git knows no revision {revision!r}: give a branch, a tag or a commit") from None
+
+
+def standing_commit(folder: Path) -> str | None:
+    """The commit of a workspace, None where there is none yet.
+
+    Raises:
+        ValueError: the folder holds something else.
+    """
+    if (folder / ".git").is_file():
+        return _command("git", "rev-parse", "HEAD", folder=folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and is no workspace")
+    return None
+
+
+def add_worktree(folder: Path, commit: str) -> None:
+    """Check a commit out into a folder, which shares the DVC cache and the local DVC settings of the main checkout.
+
+    Raises:
+        ValueError: the folder holds something else, or another commit.
+    """
+    main = main_checkout()
+    standing = standing_commit(folder)
+    if standing is None:
+        _command("git", "worktree", "add", "--quiet", "--detach", str(folder), commit, folder=main)
+    elif standing != commit:
+        raise ValueError(f"{folder} is a workspace of revision {standing[:12]}, not of {commit[:12]}")
+    settings = Path(".dvc/config.local")  # a remote's place and credentials, which git does not carry
+    if (main / settings).is_file():
+        shutil.copy(main / settings, folder / settings)
+    dvc("cache", "dir", "--local", str(_shared_cache(main)), folder=folder)
+
+
+def write_params(folder: Path, content: Any) -> None:
+    """Write the parameters of a run into its workspace.
+
+    Raises:
+        ValueError: an archive's root is relative: in a workspace it would be another folder.
+    """
+    _refuse_relative_roots(content)
+    (folder / "params.yaml").write_text(_text(content), encoding="utf-8")
+
+
+def _text(content: Any) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def make_workspace(content: Any, revision: str = "HEAD", folder: Path | None = None, name: str = "run") -> Path:
@@ -116,24 +193,20 @@ def make_workspace(content: Any, revision: str = "HEAD", folder: Path | None = N
         ValueError: the revision is unknown, or the folder holds something else.
     """
     _refuse_relative_roots(content)
-    main = main_checkout()
-    commit = _command("git", "rev-parse", "--verify", f"{revision}^{{commit}}", folder=main)
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    commit = resolve(revision)
     if folder is None:
-        digest = hashlib.sha256(f"{commit}\n{text}".encode()).hexdigest()[:12]
-        folder = main / WORKSPACES / f"{name}-{digest}"
+        digest = hashlib.sha256(f"{commit}\n{_text(content)}".encode()).hexdigest()[:12]
+        folder = main_checkout() / WORKSPACES / f"{name}-{digest}"
     folder = folder.resolve()
-    if (folder / ".git").is_file():
-        standing = _command("git", "rev-parse", "HEAD", folder=folder)
-        if standing != commit:
-            raise ValueError(f"{folder} is a workspace of revision {standing[:12]}, not of {commit[:12]}")
-    elif folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and is no workspace")
-    else:
-        _command("git", "worktree", "add", "--quiet", "--detach", str(folder), commit, folder=main)
-    _dvc("cache", "dir", "--local", str(_shared_cache(main)), folder=folder)
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    add_worktree(folder, commit)
+    write_params(folder, content)
     return folder
+
+
+def remove_workspace(folder: Path) -> None:
+    """Remove a workspace; what it computed stays in the shared cache."""
+    _command("git", "worktree", "remove", "--force", str(folder), folder=main_checkout())
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def uncommitted_code(folder: Path) -> list[str]:
@@ -153,12 +226,11 @@ def _last_used(folder: Path) -> float:
 
 def prune_workspaces(days: float) -> list[Path]:
     """Remove the workspaces that nobody has used for some days; what they computed stays in the shared cache."""
-    main, removed = main_checkout(), []
+    removed = []
     for folder in list_workspaces():
         if time.time() - _last_used(folder) < days * 86_400 or busy(folder):
             continue
-        _command("git", "worktree", "remove", "--force", str(folder), folder=main)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_workspace(folder)
         removed.append(folder)
-    _command("git", "worktree", "prune", folder=main)
+    _command("git", "worktree", "prune", folder=main_checkout())
     return removed

@@ -44,14 +44,14 @@ def _keys_in_words(node: Schema, definitions: Schema) -> str:
     """What the keys of a mapping may be."""
     pattern = next(iter(node.get("patternProperties", {})), None)
     names = {"type": "string", "pattern": pattern} if pattern else node.get("propertyNames", {})
-    return _in_words(names, definitions)
+    return in_words(names, definitions)
 
 
-def _in_words(node: Schema, definitions: Schema) -> str:
-    """What a schema allows."""
+def in_words(node: Schema, definitions: Schema) -> str:
+    """What a JSON schema allows, such as `a whole number at least 1 and at most 10,000`."""
     node = _resolved(node, definitions)
     if "anyOf" in node:
-        return " or ".join(_in_words(choice, definitions) for choice in node["anyOf"])
+        return " or ".join(in_words(choice, definitions) for choice in node["anyOf"])
     if "enum" in node:
         return "one of " + ", ".join(map(str, node["enum"]))
     if "properties" in node:
@@ -60,10 +60,10 @@ def _in_words(node: Schema, definitions: Schema) -> str:
     if kind in ("integer", "number"):
         return f"{'a whole number' if kind == 'integer' else 'a number'} {_range(node)}".strip()
     if kind == "array" and "prefixItems" in node:
-        return "a list of " + " and ".join(_in_words(place, definitions) for place in node["prefixItems"])
+        return "a list of " + " and ".join(in_words(place, definitions) for place in node["prefixItems"])
     if kind == "array":
         least = "a list with at least one of " if node.get("minItems") else "a list of "
-        return least + _in_words(node.get("items", {}), definitions)
+        return least + in_words(node.get("items", {}), definitions)
     if kind == "string":
         return f"a text matching {node['pattern']}" if "pattern" in node else "a non-empty text"
     if kind == "object":
@@ -97,7 +97,7 @@ def _sentence(model: type[BaseModel], fault: Mapping[str, Any]) -> str:
         parent, definitions = _schema_at(model, path[:-1])
         return f"{prefix}unknown key; a key must be {_keys_in_words(parent, definitions)}"
     node, definitions = _schema_at(model, path)
-    allowed = _in_words(node, definitions)
+    allowed = in_words(node, definitions)
     if kind == "missing":
         return f"{prefix}is missing; it must be {allowed}"
     value = json.dumps(fault["input"], ensure_ascii=False, default=str)

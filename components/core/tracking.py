@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -30,6 +30,8 @@ PIPELINE_RUN_VARIABLE = "MEDSLIP_PIPELINE_RUN"  # not MLFLOW_RUN_ID: MLflow woul
 DATA_STAGES = frozenset({"phantom", "inventory", "ingest", "reports", "quality"})
 KEY_TAG, STAGE_TAG, ITEM_TAG = "medslip.pipeline_key", "medslip.stage", "medslip.item"
 FIGURES_TAG, RESTORED_TAG = "medslip.figures", "medslip.restored_from"
+DIGEST_TAG = "medslip.digest"
+UI_ADDRESS = "http://127.0.0.1:5000"
 PAUSE_SECONDS = 60.0
 BATCH = 100  # MLflow takes 100 parameters and 1000 metrics at once
 
@@ -43,10 +45,10 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def main_checkout() -> Path:
-    """The repository's main checkout, also from one of its worktrees; the current folder outside a repository."""
-    common = _git("rev-parse", "--path-format=absolute", "--git-common-dir")
-    return Path(common).parent if common else Path.cwd()
+def main_checkout(folder: Path = Path()) -> Path:
+    """The main checkout of a folder's repository, also from one of its worktrees; the folder outside a repository."""
+    common = _git("-C", str(folder), "rev-parse", "--path-format=absolute", "--git-common-dir")
+    return Path(common).parent if common else folder.absolute()
 
 
 def commit() -> str:
@@ -298,6 +300,38 @@ def stage_run(stage: str, item: str | None, params: Params) -> Iterator[StageRun
         _current.reset(token)
 
 
+def start_pipeline(params: Params, tags: Mapping[str, str]) -> str | None:
+    """Find or make the pipeline's run, mark it as running and tag it.
+
+    Returns:
+        Its id; None where MLflow does not answer.
+    """
+    parent: str | None = None
+    with _tolerated("the run of the pipeline"):
+        client = connect()
+        parent = _parent(client, params)
+        client.update_run(parent, status="RUNNING")
+        for name, value in tags.items():
+            client.set_tag(parent, name, value)
+    return parent
+
+
+def end_pipeline(params: Params, status: str, artifacts: Sequence[Path] = ()) -> str | None:
+    """End the pipeline's run with FINISHED, FAILED or KILLED, and leave files there.
+
+    Returns:
+        Its id; None where MLflow does not answer.
+    """
+    parent: str | None = None
+    with _tolerated("the end of the run"):
+        client = connect()
+        parent = _parent(client, params)
+        for path in artifacts:
+            client.log_artifact(parent, str(path))
+        client.set_terminated(parent, status)
+    return parent
+
+
 class PipelineRun:
     """The parent run; `status` is what it ends with when its block ends well."""
 
@@ -307,11 +341,7 @@ class PipelineRun:
 @contextmanager
 def pipeline_run(params: Params) -> Iterator[PipelineRun]:
     """The parent run for the time of a whole pipeline; it ends FAILED when the block raises."""
-    client = parent = None
-    with _tolerated("the run of the pipeline"):
-        client = connect()
-        parent = _parent(client, params)
-        client.update_run(parent, status="RUNNING")
+    parent = start_pipeline(params, {})
     run = PipelineRun()
     try:
         yield run
@@ -319,9 +349,20 @@ def pipeline_run(params: Params) -> Iterator[PipelineRun]:
         run.status = "FAILED"
         raise
     finally:
-        if client is not None and parent is not None:
-            with _tolerated("the end of the run"):
-                client.set_terminated(parent, run.status)
+        if parent is not None:  # a server that was away would only be waited for once more
+            end_pipeline(params, run.status)
+
+
+def page_of(run_id: str) -> str:
+    """The page of a run in MLflow's UI: at our address where that is a server, else where `make mlflow` opens it."""
+    server = address() if address().startswith("http") else UI_ADDRESS
+    return f"{server.rstrip('/')}/#/experiments/{experiment_id(connect())}/runs/{run_id}"
+
+
+def model_version(client: Any, name: str, digest: str) -> Any:
+    """The first registered version of a model whose files have this digest, or None."""
+    found = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'")
+    return min(found, key=lambda one: int(one.version), default=None)
 
 
 def _of_stage(stage: str, item: str | None) -> str:
@@ -336,7 +377,7 @@ def log_stage(
     status: str = "FINISHED",
     restored: bool = False,
     seconds: float = 0.0,
-) -> None:
+) -> str | None:
     """Complete the record of a stage that has ended: for launchers, after every stage. Once more changes nothing.
 
     Args:
@@ -347,7 +388,11 @@ def log_stage(
         status: FINISHED, FAILED or KILLED. A child that its process left unfinished is ended so.
         restored: whether the outputs came from the cache; the child is then tagged with the run that computed them.
         seconds: how long the stage took.
+
+    Returns:
+        The id of its run; None where there is none.
     """
+    run_id: str | None = None
     with _tolerated(f"the run of {stage}"):
         client = connect()
         parent, experiment = _parent(client, params), experiment_id(client)
@@ -357,15 +402,17 @@ def log_stage(
             if child.info.status == "RUNNING":
                 client.set_terminated(child.info.run_id, "FAILED" if status == "FINISHED" else status)
         if status != "FINISHED" and stage not in DATA_STAGES:
-            return
+            return str(children[0].info.run_id) if children else None
         digest = figures_digest(figures or {})
-        if any(c.info.status == status and c.data.tags.get(FIGURES_TAG) == digest for c in children):
-            return
+        same = [c for c in children if c.info.status == status and c.data.tags.get(FIGURES_TAG) == digest]
+        if same:
+            return str(same[0].info.run_id)
         tags = {FIGURES_TAG: digest}
         if restored:
-            same = f"{_of_stage(stage, item)} and tags.`{FIGURES_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
-            origin = client.search_runs([experiment], same, max_results=1, order_by=["attributes.start_time ASC"])
+            equal = f"{_of_stage(stage, item)} and tags.`{FIGURES_TAG}` = '{digest}' and attributes.status = 'FINISHED'"
+            origin = client.search_runs([experiment], equal, max_results=1, order_by=["attributes.start_time ASC"])
             tags[RESTORED_TAG] = origin[0].info.run_id if origin else "cache"
         run_id = _child(client, parent, stage, item, params, tags, seconds)
         _log_metrics(client, run_id, numbers(figures or {}), 0)
         client.set_terminated(run_id, status)
+    return run_id

@@ -18,9 +18,9 @@ from components.core import model as model_room
 from components.core.gates import Verdict
 from components.core.model import load
 from components.core.params import Register
+from components.core.tracking import DIGEST_TAG, model_version
 from components.register import served
 
-DIGEST_TAG = "medslip.digest"
 PACKAGES = ("mlflow", "numpy", "pandas", "pydantic", "pyyaml", "safetensors", "torch", "transformers")
 CORE = Path(model_room.__file__).parents[1]
 # What a loaded model needs of this project, and no more: the rest stays out of the registry.
@@ -58,12 +58,6 @@ def _log(folder: Path, run_id: str) -> Any:
     return logged
 
 
-def _version_of(client: MlflowClient, name: str, digest: str) -> Any:
-    """The registered version of a model with this digest, or None."""
-    found = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'")
-    return min(found, key=lambda one: int(one.version), default=None)
-
-
 def _settle_alias(client: MlflowClient, settings: Register, number: str, passed: bool) -> None:
     """Give the alias to a version that passed; take it from one that no longer does."""
     holder = client.get_registered_model(settings.name).aliases.get(settings.alias)
@@ -98,7 +92,7 @@ def register_model(
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         client.create_registered_model(settings.name)
-    known = _version_of(client, settings.name, digest)
+    known = model_version(client, settings.name, digest)
     if known is None:
         logged = client.get_logged_model(_log(folder, run_id).model_id)
         known = client.create_model_version(

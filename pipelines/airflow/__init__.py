@@ -1,0 +1,1 @@
+"""Airflow on the graph of dvc.yaml: the DAGs, their form, their tasks, and the client of its REST API."""

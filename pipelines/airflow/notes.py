@@ -1,0 +1,44 @@
+"""What a run tells people: its note in Airflow, and why a task failed."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+from airflow.sdk.configuration import conf
+
+from pipelines.airflow.client import Client, Refused, run_path
+
+LONGEST = 1000  # characters that Airflow takes
+
+
+def note_of(lines: Sequence[str], links: Mapping[str, str]) -> str:
+    """A note in Markdown: a line each; what is too long loses its end, the links never."""
+    linked = "\n".join(f"- [{name}]({address})" for name, address in links.items())
+    text = ""
+    for line in lines:
+        item = f"- {line}\n"
+        room = LONGEST - len(linked) - len(text)
+        text += item if len(item) <= room else f"{item[: max(0, room - 2)]}…\n"[:room]
+    return (text + linked).strip()
+
+
+def write_note(context: Any, lines: Sequence[str], links: Mapping[str, str], log: Any) -> None:
+    """Write the note of a DAG run; where that cannot be done, the log says so and the run goes on."""
+    run = context["dag_run"]
+    try:
+        passwords = Path(conf.get("core", "simple_auth_manager_passwords_file"))
+        client = Client.from_password_file(conf.get("api", "base_url"), passwords)
+        client.patch(run_path(context["dag"].dag_id, run.run_id), {"note": note_of(lines, links)})
+    except (OSError, requests.RequestException, Refused) as error:
+        log.warning("the run's note was not written: %s", error)
+
+
+def last_lines(log: Path, count: int) -> list[str]:
+    """The last lines of a stage's log that say something."""
+    try:
+        with log.open(encoding="utf-8", errors="replace") as file:
+            return list(deque((line.rstrip() for line in file if line.strip()), count))
+    except FileNotFoundError:
+        return []

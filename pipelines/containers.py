@@ -1,0 +1,134 @@
+"""How a stage becomes a container: the one place that decides it, whoever starts the container."""
+
+import configparser
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from components.core.pseudonyms import KEY_FILE_VARIABLE, key_file
+from pipelines.graph import Stage
+
+IMAGES_VARIABLE = "MEDSLIP_IMAGES"
+IMAGES = "medslip-{image}:local"
+# What a stage may know of the machine: where and how fast, never what.
+ENVIRONMENT = ("MEDSLIP_DEVICE", "MEDSLIP_PIPELINE_RUN", "MEDSLIP_WORKERS", "MLFLOW_TRACKING_URI", "TZ")
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A file or folder of the host, at the very path that it has there: git and DVC note absolute paths."""
+
+    path: Path
+    read_only: bool
+
+
+@dataclass(frozen=True)
+class Container:
+    """Everything that a container engine is told of a stage.
+
+    Attributes:
+        image: the image's name.
+        command: the program and its arguments.
+        environment: all that the stage sees beside what the image sets.
+        mounts: what of the host it sees.
+        folder: the working directory: the workspace.
+        user: user and group id: those that the workspace belongs to.
+        network: `none` or `host`.
+        memory: bytes, at most.
+        shm: bytes of shared memory, None for the engine's default.
+        gpu: whether it gets the GPUs.
+        labels: by which it is found again.
+    """
+
+    image: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    mounts: tuple[Mounted, ...]
+    folder: Path
+    user: str
+    network: str
+    memory: int
+    shm: int | None
+    gpu: bool
+    labels: Mapping[str, str]
+
+
+def in_bytes(size: str) -> int:
+    """A size such as `4g` in bytes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = re.fullmatch(r"(\d+)([kmgt]?)", str(size))
+    if match is None:
+        raise ValueError(f"dvc.yaml: meta: {size!r} is no size; write such as 512m or 4g")
+    return int(match.group(1)) * UNITS[match.group(2)]
+
+
+def _archives(workspace: Path) -> list[Path]:
+    """The archives of the run that lie on this machine outside its workspace."""
+    params = yaml.safe_load((workspace / "params.yaml").read_text(encoding="utf-8"))
+    roots = [dataset["root"] for dataset in params["datasets"].values()]
+    return [Path(root) for root in roots if "://" not in root and Path(root).is_absolute()]
+
+
+def cache_of(workspace: Path) -> Path:
+    """The DVC cache that a workspace shares, as its settings say."""
+    settings = configparser.ConfigParser()
+    settings.read(workspace / ".dvc/config.local", encoding="utf-8")
+    return Path(settings["cache"]["dir"])
+
+
+def container_of(
+    stage: Stage, command: tuple[str, ...], workspace: Path, main: Path, labels: Mapping[str, str]
+) -> Container:
+    """The container that runs a command for a stage.
+
+    Args:
+        stage: its `meta` says image, memory, shm, gpu and network.
+        command: what runs in it; `python` is the image's.
+        workspace: the absolute path of the run's workspace.
+        main: the main checkout, whose `.git` a workspace needs.
+        labels: by which the container is found again.
+
+    Raises:
+        ValueError: `meta` says something else than is understood.
+    """
+    network = stage.meta.get("network", "host")
+    if network not in ("none", "host"):
+        raise ValueError(f"dvc.yaml: stages.{stage.name}.meta.network must be none or host, not {network!r}")
+    site = main / ".state" / "dvc"
+    key = key_file()
+    owner = workspace.stat()
+    return Container(
+        image=os.environ.get(IMAGES_VARIABLE, IMAGES).format(image=stage.meta.get("image", "train")),
+        command=command,
+        environment={
+            **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            KEY_FILE_VARIABLE: str(key),
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(site),
+            "HOME": "/tmp",
+            "PYTHONUNBUFFERED": "1",
+        },
+        mounts=(
+            Mounted(workspace, read_only=False),
+            Mounted(cache_of(workspace), read_only=False),
+            Mounted(site, read_only=False),
+            Mounted(main / ".git", read_only=True),
+            Mounted(key, read_only=True),
+            *(Mounted(root, read_only=True) for root in _archives(workspace)),
+        ),
+        folder=workspace,
+        user=f"{owner.st_uid}:{owner.st_gid}",
+        network=network,
+        memory=in_bytes(stage.meta.get("memory", "4g")),
+        shm=in_bytes(stage.meta["shm"]) if "shm" in stage.meta else None,
+        gpu=bool(stage.meta.get("gpu")),
+        labels=labels,
+    )
