@@ -8,6 +8,7 @@ from pathlib import Path
 from components.core import paths, tracking
 from components.core.command import guarded
 from components.core.params import load, read_yaml
+from pipelines.arrivals import count_images
 from pipelines.graph import read_graph
 from pipelines.run import log_outcome, run_and_log, run_graph
 from pipelines.scheduled import Request, prepare, publish, run_of_workspace
@@ -142,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     publish_run.add_argument("--workspace", type=Path, metavar="DIR", required=True, help="its workspace")
     publish_run.add_argument("--failed", action="store_true", help="only say in MLflow that it failed")
     publish_run.set_defaults(action_of=_publish)
+
+    count = commands.add_parser("count", help="list the archives and say how many images each holds, for schedulers")
+    count.set_defaults(action_of=lambda arguments: count_images())
 
     graph = commands.add_parser("graph", help="print the stages and what each waits for")
     graph.set_defaults(action_of=_graph)

@@ -1,7 +1,7 @@
 """MLflow and Airflow on this machine: started together, watched until they answer, ended without a rest.
 
-Everything they keep lies below `.state/services/` of the main checkout. Each service leads a session of its own, and what
-it starts elsewhere, the stages, carries a mark in its environment: by both, `stop` finds what a crash has left.
+Everything they keep lies below `.state/services/` of the main checkout. Each service leads a session of its own, and
+what it starts elsewhere, the stages, carries a mark in its environment: by both, `stop` finds what a crash has left.
 """
 
 import argparse

@@ -26,7 +26,7 @@ def choices(stages: Sequence[str], checkout: Path) -> list[Field]:
             None,
             None,
             "Another set-up laid over the parameters below; a field below that you change lies over it again.",
-            {"type": ["string", "null"], "enum": [*profiles(checkout), None]},
+            {"type": ["string", "null"], "enum": [*profiles(checkout), None], "values_display": {"null": "none"}},
         ),
         Field(
             "revision",

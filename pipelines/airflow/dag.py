@@ -25,9 +25,9 @@ RETRIES = {
 }
 DESCRIPTION = "From DICOM files and reports to a registered chest X-ray model: the stages of dvc.yaml"
 DOC = """
-One task a stage of `dvc.yaml`, one mapped task an item. **prepare** makes the run's workspace and refuses parameters that
-are not allowed; **publish** records the run on a branch and pushes it. A stage that any earlier run has computed is
-restored from the cache: its log says so.
+One task a stage of `dvc.yaml`, one mapped task an item. **prepare** makes the run's workspace and refuses parameters
+that are not allowed; **publish** records the run on a branch and pushes it. A stage that any earlier run has computed
+is restored from the cache: its log says so.
 
 Trigger it, and change what you like in the form: what you leave is as in `params.yaml`.
 """

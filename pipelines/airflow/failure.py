@@ -1,6 +1,5 @@
 """What is said when a task has failed for good."""
 
-from pathlib import Path
 from typing import Any
 
 from components.core.records.whole import read_json
@@ -14,7 +13,7 @@ LINES = 20
 
 
 def report_failure(context: Any) -> None:
-    """Airflow's failure callback: the last lines of the stage's log and the workspace, in the task's log and the note."""
+    """Airflow's failure callback: the last lines of the stage's log and the workspace, in the task's log and note."""
     failed, folder = context["task_instance"].task, workspace(context)
     log = failed.log
     stage, item = getattr(failed, "stage", None), getattr(failed, "item", None)

@@ -225,11 +225,11 @@ class StageOperator(Stoppable, DockerOperator):
     def _ended(self, folder: Path, address: str, status: int) -> str:
         """What became of the stage, by the note that it left; a failure in a sentence."""
         noted = folder / outcome_file(address)
-        outcome = read_json(noted) if noted.is_file() else {"status": status, "how": "failed", "log": "", "page": None}
-        self.pages = {"MLflow": outcome["page"]} if outcome["page"] else {}
-        if status != 0 or outcome["status"] != 0:
-            log = Path(outcome["log"] or folder / STATE / address / "log")
-            refuse(address, outcome["status"] or status, "".join(last_lines(log, 1)))
+        outcome: dict[str, Any] = read_json(noted) if noted.is_file() else {}
+        self.pages = {"MLflow": outcome["page"]} if outcome.get("page") else {}
+        status = outcome.get("status") or status
+        if status != 0:
+            refuse(address, status, "".join(last_lines(folder / STATE / address / "log", 1)))
         return str(outcome["how"])
 
 
