@@ -4,10 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/components.lock
+AIRFLOW := .venv-airflow
+AIRFLOW_LOCK := requirements/airflow.lock
+ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup demo test lint format lock mlflow clean
+.PHONY: help setup setup-airflow demo services services-stop airflow-demo test soak lint format lock mlflow
 
 help: setup ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -25,11 +28,32 @@ $(VENV)/.complete: $(LOCK)
 	$(BIN)/python -m pip check
 	@touch $@
 
+setup-airflow: $(AIRFLOW)/.complete ## Make Airflow's own environment in .venv-airflow, once
+
+$(AIRFLOW)/.complete: $(AIRFLOW_LOCK)
+	$(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --upgrade pip
+	$(AIRFLOW)/bin/python -m pip install --quiet --no-deps --require-hashes -r $(AIRFLOW_LOCK)
+	$(AIRFLOW)/bin/python -m pip check
+	@touch $@
+
 demo: setup ## Walk the whole way: archives to a registered model, about a quarter of an hour on two cores
 	$(BIN)/python -m pipelines run
 
-test: setup ## Run every test
+services: setup setup-airflow ## Start MLflow and Airflow on this machine, and say where they are
+	@$(BIN)/python -m pipelines.services start
+
+services-stop: setup ## End MLflow, Airflow and whatever they run
+	@$(BIN)/python -m pipelines.services stop
+
+airflow-demo: services ## The same way as demo, triggered in Airflow and followed here
+	@$(BIN)/python -m pipelines.airflow.demo
+
+test: setup setup-airflow ## Run every test
 	$(BIN)/python -m pytest
+
+soak: setup setup-airflow ## Repeat the hard tests: ROUNDS=10
+	for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/python -m pytest -m hard || exit 1; done
 
 lint: setup ## Check style, types and walls
 	$(BIN)/ruff check .
@@ -41,12 +65,15 @@ format: setup ## Bring the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: setup ## Settle the versions anew from requirements/components.in
+lock: setup ## Settle the versions anew from requirements/*.in
 	$(PYTHON) -m venv .state/lock
 	.state/lock/bin/pip install --quiet --upgrade pip pip-tools
 	.state/lock/bin/pip-compile --quiet --upgrade --generate-hashes --unsafe-package torch --unsafe-package setuptools \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
 	  --output-file $(LOCK) requirements/components.in
+	.state/lock/bin/pip-compile --quiet --upgrade --generate-hashes --unsafe-package setuptools \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
+	  --output-file $(AIRFLOW_LOCK) requirements/airflow.in
 
 mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
