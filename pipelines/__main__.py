@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
     prepare_run = commands.add_parser("prepare", help="make the workspace of a run, for schedulers")
     prepare_run.add_argument(
-        "request", metavar="JSON", help='such as {"run": "one", "changes": {"pretrain": {"epochs": 3}}}'
+        "request", metavar="JSON", help='such as {"run": "one", "changes": {"pretrain.epochs": 3}}'
     )
     prepare_run.set_defaults(action_of=_prepare)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from components.core import paths, tracking
 from components.core.command import TryAgain
-from components.core.params import Params, load, overlay, read_yaml, validate
+from components.core.params import Params, load, overlay, read_yaml, replaced, validate
 from components.core.records.whole import read_json, write_json
 from pipelines.graph import Graph, read_graph
 from pipelines.workspace import (
@@ -45,7 +45,7 @@ class Request:
         run: the run's name; it names the workspace, the branch, and the parent run in MLflow.
         revision: the git revision of code and parameters.
         profile: the profile laid over params.yaml, or None.
-        changes: parameters laid over both.
+        changes: parameters that replace those of both, by their path, such as `pretrain.epochs`.
         forced: addresses or names of stages that run even if nothing changed.
         stages: the stages that the scheduler has drawn; a revision with other ones is refused.
     """
@@ -74,7 +74,9 @@ def _content(request: Request, folder: Path, commit: str, main: Path) -> Any:
     content = read_yaml(main / "params.yaml") if current else read_yaml(folder / "params.yaml")
     if request.profile is not None:
         content = overlay(content, read_profile(request.profile, main if current else folder))
-    return overlay(content, request.changes)
+    for path, value in request.changes.items():
+        content = replaced(content, path, value)
+    return content
 
 
 def _validate_there(folder: Path) -> None:
@@ -114,10 +116,9 @@ def _fill(request: Request, folder: Path, commit: str, main: Path) -> tuple[Para
 
 def _note(request: Request, folder: Path, commit: str, left_out: Sequence[str]) -> list[str]:
     """What a run uses, in lines for people."""
-    changed = tracking.flatten(request.changes)
     lines = [
         f"revision {commit[:12]}" + (f", profile {request.profile}" if request.profile else ""),
-        "changed: " + (", ".join(f"{name} = {value}" for name, value in changed.items()) or "nothing"),
+        "changed: " + (", ".join(f"{name} = {value}" for name, value in request.changes.items()) or "nothing"),
         f"workspace: {folder}",
     ]
     if request.forced:

@@ -324,3 +324,10 @@ def overlay(base: Any, changes: Any) -> Any:
     if isinstance(base, dict) and isinstance(changes, dict):
         return {**base, **{key: overlay(base.get(key), value) for key, value in changes.items()}}
     return changes
+
+
+def replaced(content: Any, path: str, value: Any) -> Any:
+    """The content with another value at a path such as `pretrain.epochs`; a mapping there is replaced, not merged."""
+    key, _, rest = path.partition(".")
+    inner = replaced(content.get(key) or {}, rest, value) if rest else value
+    return {**content, key: inner}

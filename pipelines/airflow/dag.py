@@ -49,7 +49,10 @@ def _doc(stages: Sequence[Stage]) -> str:
 def _list_items(over: str, run: Any) -> Any:
     """A task that gives the items of a run's mapped stages, from its own parameters."""
 
-    @task(task_id=over.replace(".", "_"), doc_md=f"The items of this run's `{over}`: mapped stages run once for each.")
+    @task(
+        task_id=f"items_of_{over.replace('.', '_')}",
+        doc_md=f"The items of this run's `{over}`: mapped stages run once for each.",
+    )
     def items(prepared: dict[str, Any]) -> list[str]:
         listed: list[str] = prepared["items"][over]
         return listed

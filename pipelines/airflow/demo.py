@@ -6,7 +6,6 @@ from typing import Any
 
 import requests
 
-from components.core import tracking
 from components.core.command import TRY_AGAIN, guarded
 from components.core.params import read_yaml
 from components.core.tracking import main_checkout
@@ -17,6 +16,7 @@ from pipelines.workspace import read_setting
 
 DAG_ID = "medslip"
 ENDED = ("success", "failed")
+TOLD = ("running", *ENDED, "up_for_retry", "upstream_failed")
 POLL_SECONDS = 1.0
 APPEAR_SECONDS = 60.0
 
@@ -75,13 +75,12 @@ def follow(client: Client, run: str) -> str:
         ended = sum(task["state"] in (*ENDED, "skipped", "upstream_failed") for task in tasks)
         for task in tasks:
             name, now = title(task), str(task["state"])
-            if task["map_index"] >= 0 and not task["rendered_map_index"]:
-                continue  # its item is not known yet
-            if now != shown.get(name) and now in ("running", *ENDED, "up_for_retry", "upstream_failed"):
-                seconds = f"{task['duration']:.1f} s" if now in ENDED and task["duration"] else ""
-                print(f"{time.monotonic() - begun:6.0f} s  {ended:>2}/{len(tasks)}  {name:<28} {now:<10} {seconds}".rstrip(),
-                      flush=True)  # fmt: skip
-                shown[name] = now
+            if now == shown.get(name) or now not in TOLD or (task["map_index"] >= 0 and not task["rendered_map_index"]):
+                continue  # nothing new, or its item is not known yet
+            shown[name] = now
+            seconds = f"{task['duration']:.1f} s" if now in ENDED and task["duration"] else ""
+            clock = f"{time.monotonic() - begun:6.0f} s"
+            print(f"{clock}  {ended:>2}/{len(tasks)}  {name:<28} {now:<10} {seconds}".rstrip(), flush=True)
         if state in ENDED:
             return state
         time.sleep(POLL_SECONDS)
@@ -126,7 +125,9 @@ def main() -> int:
     """Run the command line; the exit status is 0 for a green run, 1 for a red one, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.airflow.demo", description=__doc__)
     parser.add_argument("--profile", help="a profile of pipelines/profiles, such as tiny")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another value; may be repeated")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="another value; may be repeated"
+    )
     arguments = parser.parse_args()
     status = [0]
 

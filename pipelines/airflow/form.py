@@ -119,18 +119,12 @@ def fields(content: Any) -> list[Field]:
 
 
 def changes(submitted: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What a submitted form changes, as parameters to lay over params.yaml.
+    """What a submitted form changes: parameters by their path.
 
     Args:
         submitted: the fields by name.
         defaults: what the same fields held when the form opened.
     """
-    nested: dict[str, Any] = {}
-    for name, default in defaults.items():
-        if name in submitted and submitted[name] != default:
-            *sections, key = name.split(".")
-            node = nested
-            for section in sections:
-                node = node.setdefault(section, {})
-            node[key] = submitted[name]
-    return nested
+    return {
+        name: submitted[name] for name, default in defaults.items() if name in submitted and submitted[name] != default
+    }

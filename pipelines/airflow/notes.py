@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from airflow.sdk.configuration import conf
 
 from pipelines.airflow.client import Client, Refused, run_path
 
@@ -26,6 +25,8 @@ def note_of(lines: Sequence[str], links: Mapping[str, str]) -> str:
 
 def write_note(context: Any, lines: Sequence[str], links: Mapping[str, str], log: Any) -> None:
     """Write the note of a DAG run; where that cannot be done, the log says so and the run goes on."""
+    from airflow.sdk.configuration import conf  # not at the top: the rest is read without Airflow, too
+
     run = context["dag_run"]
     try:
         passwords = Path(conf.get("core", "simple_auth_manager_passwords_file"))
