@@ -41,10 +41,7 @@ def _stage(arguments: argparse.Namespace) -> int:
     """`stage`: one stage of a workspace, for schedulers."""
     if arguments.workspace:
         os.chdir(arguments.workspace)
-    params, graph = load(paths.PARAMS), read_graph()
-    if arguments.stage not in graph.stages:
-        raise ValueError(f"there is no stage {arguments.stage!r}; there are {', '.join(graph.stages)}")
-    stage = graph.stages[arguments.stage]
+    params, stage = load(paths.PARAMS), read_graph().stage(arguments.stage)
     outcome_file(stage.address).unlink(missing_ok=True)
     if arguments.unlogged:
         outcome = run_stage(stage.address, arguments.force or bool(stage.meta.get("always")), arguments.patience)
@@ -58,7 +55,7 @@ def _log(arguments: argparse.Namespace) -> int:
     """`log`: what `stage --unlogged` left out."""
     if arguments.workspace:
         os.chdir(arguments.workspace)
-    stage = read_graph().stages[arguments.stage]
+    stage = read_graph().stage(arguments.stage)
     log_outcome(stage, load(paths.PARAMS), Outcome.read(stage.address))
     return 0
 

@@ -82,6 +82,16 @@ class Graph:
             waiting.remove(ready)
         return [self.stages[address] for address in ordered]
 
+    def stage(self, address: str) -> Stage:
+        """The stage of an address.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if address not in self.stages:
+            raise ValueError(f"there is no stage {address!r}; there are {', '.join(self.stages)}")
+        return self.stages[address]
+
     def names(self) -> dict[str, list[Stage]]:
         """The stages by their name in dvc.yaml, in its order: one, or one for each item."""
         by_name: dict[str, list[Stage]] = {}

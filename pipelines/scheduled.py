@@ -223,10 +223,10 @@ def _default_remote() -> str:
 def _push_outputs() -> str:
     """Push the workspace's outputs; a remote that the main checkout names relative to itself is named in full."""
     name = _default_remote()
-    for line in dvc("remote", "list", folder=tracking.main_checkout()).splitlines():
-        known, place, *_ = line.split("\t")
-        if known == name and Path(place).is_absolute():
-            dvc("remote", "modify", "--local", name, "url", place, folder=Path())
+    listed = dvc("remote", "list", folder=tracking.main_checkout())
+    place = re.search(rf"^{re.escape(name)}\s+(.+?)(?:\s+\(default\))?$", listed, re.MULTILINE)
+    if place and Path(place.group(1)).is_absolute():
+        dvc("remote", "modify", "--local", name, "url", place.group(1), folder=Path())
     dvc("push", "--quiet", folder=Path())
     return name
 

@@ -56,10 +56,9 @@ class Outcome:
         Raises:
             ValueError: it has not run here.
         """
-        try:
-            content = read_json(outcome_file(address))
-        except FileNotFoundError:
-            raise ValueError(f"{address} has not run in this workspace") from None
+        if not outcome_file(address).is_file():
+            raise ValueError(f"{address} has not run in this workspace")
+        content = read_json(outcome_file(address))
         del content["page"]
         return cls(**{**content, "log": Path(content["log"])})
 

@@ -36,8 +36,8 @@ class Finished:
         )
 
 
-def run_tiny(repository: Path, folder: Path) -> Finished:
-    """Copy what git knows of the repository into a folder, and run the pipeline there."""
+def copy_repository(repository: Path, folder: Path) -> None:
+    """Copy what git knows of the repository, and what it would not ignore, into a folder."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=repository, stdout=subprocess.PIPE, text=True, check=True,
@@ -46,6 +46,11 @@ def run_tiny(repository: Path, folder: Path) -> Finished:
         if (repository / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((repository / name).read_bytes())
+
+
+def run_tiny(repository: Path, folder: Path) -> Finished:
+    """Run the pipeline with the tiny profile in a copy of the repository."""
+    copy_repository(repository, folder)
     content = run_params(read_yaml(repository / "params.yaml"), "tiny", [])
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):

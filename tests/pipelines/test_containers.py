@@ -1,0 +1,90 @@
+"""How a stage becomes a container: what `meta` says, an environment by list, mounts at the host's own paths."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.containers import Container, Mounted, container_of, in_bytes
+from pipelines.graph import Stage, read_graph
+
+LABELS = {"medslip.run": "one", "medslip.stage": "pretrain"}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "main/workspaces/one"
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path}/cache\n", encoding="utf-8")
+    (folder / "params.yaml").write_text(
+        "datasets:\n  a: {root: /archives/a}\n  b: {root: data/phantom/archives/b}\n  c: {root: 's3://bucket/c'}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("MEDSLIP_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for every stage")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    return folder
+
+
+def stage(repository: Path, address: str, **meta: object) -> Stage:
+    found = read_graph(repository).stages[address]
+    return dataclasses.replace(found, meta={**found.meta, **meta})
+
+
+def container(workspace: Path, of: Stage) -> Container:
+    return container_of(of, ("python", "-m", "x"), workspace, workspace.parents[1], LABELS)
+
+
+def test_meta_says_image_memory_shm_gpu_and_network(workspace: Path, repository: Path) -> None:
+    training = container(workspace, stage(repository, "pretrain"))
+    assert (training.image, training.memory, training.shm) == ("medslip-train:local", 12 * 2**30, 4 * 2**30)
+    assert (training.gpu, training.network) == (True, "host")
+    listing = container(workspace, stage(repository, "ingest@mimic_cxr"))
+    assert (listing.image, listing.gpu, listing.network, listing.shm) == ("medslip-data:local", False, "none", None)
+
+
+def test_the_environment_is_a_list_and_no_secret_is_in_it(workspace: Path, repository: Path) -> None:
+    environment = container(workspace, stage(repository, "pretrain")).environment
+    assert environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5000"
+    assert not {"AWS_SECRET_ACCESS_KEY", "PATH"} & set(environment)
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in str(environment)
+
+
+def test_mounts_lie_where_they_lie_on_the_host(workspace: Path, repository: Path, tmp_path: Path) -> None:
+    made = container(workspace, stage(repository, "ingest@mimic_cxr"))
+    main = workspace.parents[1]
+    assert set(made.mounts) == {
+        Mounted(workspace, read_only=False),
+        Mounted(tmp_path / "cache", read_only=False),
+        Mounted(main / ".state/dvc", read_only=False),
+        Mounted(main / ".git", read_only=True),
+        Mounted(tmp_path / "key", read_only=True),
+        Mounted(Path("/archives/a"), read_only=True),
+    }
+    assert made.folder == workspace
+    assert made.user == f"{workspace.stat().st_uid}:{workspace.stat().st_gid}"
+    assert made.labels == LABELS
+
+
+def test_a_setting_names_the_images(workspace: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSLIP_IMAGES", "registry.example/medslip/{image}:1.2")
+    assert container(workspace, stage(repository, "pretrain")).image == "registry.example/medslip/train:1.2"
+
+
+@pytest.mark.parametrize(
+    ("meta", "sentence"),
+    [
+        ({"network": "bridge"}, "stages.pretrain.meta.network must be none or host, not 'bridge'"),
+        ({"memory": "much"}, "'much' is no size; write such as 512m or 4g"),
+    ],
+)
+def test_meta_that_means_nothing_is_refused(
+    workspace: Path, repository: Path, meta: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        container(workspace, stage(repository, "pretrain", **meta))
+
+
+def test_sizes() -> None:
+    assert [in_bytes(size) for size in ("1", "2k", "512m", "4g")] == [1, 2048, 512 * 2**20, 4 * 2**30]
