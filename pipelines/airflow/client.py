@@ -78,10 +78,16 @@ class Client:
         return list(self.get(f"{run_path(dag, run)}/taskInstances?limit=500")["task_instances"])
 
     def log(self, dag: str, run: str, task: Any) -> str:
-        """What the last try of a task has logged."""
+        """What the last try of a task has logged, exceptions without their traceback."""
         path = f"{run_path(dag, run)}/taskInstances/{task['task_id']}/logs/{max(task['try_number'], 1)}"
         answer = self.get(f"{path}?map_index={task['map_index']}&full_content=true")
-        return "\n".join(str(line.get("event", line)) for line in answer["content"])
+        return "\n".join(text for line in answer["content"] for text in _texts(line))
+
+
+def _texts(line: Any) -> list[str]:
+    """A line of a log, and what it says of exceptions."""
+    raised = line.get("error_detail") or []
+    return [str(line.get("event", line)), *(f"{error['exc_type']}: {error['exc_value']}" for error in raised)]
 
 
 def run_path(dag: str, run: str) -> str:

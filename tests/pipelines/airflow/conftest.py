@@ -1,0 +1,42 @@
+"""The services, started once for all tests that need them."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.finished_run import Finished
+from tests.pipelines.airflow.stack import Stack, running_stack
+
+CHROMIUM_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def stack(finished: Finished, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(finished, repository, tmp_path_factory.mktemp("stack") / "checkout") as started:
+        yield started
+
+
+@pytest.fixture
+def page(stack: Stack) -> Iterator[Any]:
+    """A page of headless Chromium, logged in to Airflow."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS)
+        opened = browser.new_page(viewport={"width": 1500, "height": 1000})
+        opened.goto(stack.services.airflow)
+        opened.fill("input[name=username]", "admin")
+        opened.fill("input[name=password]", stack.services.password())
+        opened.click("button[type=submit]")
+        opened.wait_for_url(lambda address: "login" not in address)
+        yield opened
+        browser.close()
