@@ -75,6 +75,6 @@ lock: setup ## Settle the versions anew from requirements/*.in
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
 	  --output-file $(AIRFLOW_LOCK) requirements/airflow.in
 
-mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000
+mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000 (also part of services)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///mlflow.db

@@ -75,8 +75,8 @@ def _publish(arguments: argparse.Namespace) -> int:
     """`publish`: the end of a scheduled run."""
     os.chdir(arguments.workspace)
     os.environ[tracking.PIPELINE_RUN_VARIABLE] = run_of_workspace()
-    if arguments.failed:
-        tracking.end_pipeline(load(paths.PARAMS), "FAILED")
+    if arguments.ended:
+        tracking.end_pipeline(load(paths.PARAMS), arguments.ended)
     else:
         publish()
     return 0
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
 
     publish_run = commands.add_parser("publish", help="record and push a prepared run whose stages have run")
     publish_run.add_argument("--workspace", type=Path, metavar="DIR", required=True, help="its workspace")
-    publish_run.add_argument("--failed", action="store_true", help="only say in MLflow that it failed")
+    publish_run.add_argument("--ended", choices=["FAILED", "KILLED"], help="it has no result: only say so in MLflow")
     publish_run.set_defaults(action_of=_publish)
 
     count = commands.add_parser("count", help="list the archives and say how many images each holds, for schedulers")

@@ -96,8 +96,8 @@ def _refuse_other_stages(graph: Graph, drawn: Sequence[str]) -> None:
     names = list(graph.names())
     if drawn and sorted(names) != sorted(drawn):
         raise ValueError(
-            f"the revision has other stages ({', '.join(names)}) than the DAG ({', '.join(drawn)}): check that "
-            f"revision out, so that the DAG is drawn from it"
+            f"the revision has other stages ({', '.join(names)}) than the DAG ({', '.join(drawn)}): commit what you "
+            f"changed in dvc.yaml, or check that revision out, so that the DAG is drawn from it"
         )
 
 

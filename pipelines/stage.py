@@ -148,6 +148,8 @@ def _status(folder: Path, dvc_status: int, text: str) -> int:
         told = 0
     if told:
         return told
+    if dvc_status < 0:  # DVC itself was ended by a signal
+        return 128 - dvc_status
     if any(sign in text for sign in BUSY):
         return TRY_AGAIN
     shell = re.findall(r"exited with (-?\d+)", text)

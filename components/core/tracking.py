@@ -319,6 +319,8 @@ def start_pipeline(params: Params, tags: Mapping[str, str]) -> str | None:
 def end_pipeline(params: Params, status: str, artifacts: Sequence[Path] = ()) -> str | None:
     """End the pipeline's run with FINISHED, FAILED or KILLED, and leave files there.
 
+    A run that is killed takes the stages along that had no time to end theirs.
+
     Returns:
         Its id; None where MLflow does not answer.
     """
@@ -328,6 +330,10 @@ def end_pipeline(params: Params, status: str, artifacts: Sequence[Path] = ()) ->
         parent = _parent(client, params)
         for path in artifacts:
             client.log_artifact(parent, str(path))
+        if status == "KILLED":
+            unfinished = f"tags.`mlflow.parentRunId` = {_quoted(parent)} and attributes.status = 'RUNNING'"
+            for child in client.search_runs([experiment_id(client)], unfinished):
+                client.set_terminated(child.info.run_id, status)
         client.set_terminated(parent, status)
     return parent
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -78,3 +79,16 @@ def run_command(
         return run_group(command, environment, noted, lines, folder)
     finally:
         lines.end()
+
+
+def leave_command(arguments: list[str], run: str) -> None:
+    """Start `python -m pipelines` with arguments and do not wait: for a task that has no time left."""
+    subprocess.Popen(
+        [python(), "-m", "pipelines", *arguments],
+        cwd=CHECKOUT,
+        env=environment_of(run),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -21,7 +21,7 @@ def report_failure(context: Any) -> None:
     if not (folder / RUN).is_file():  # prepare has refused the run: there is nothing to look at
         write_note(context, [f"{name} failed: {context.get('exception')}"], {}, log)
         return
-    run_command(["publish", "--failed", "--workspace", str(folder)], CHECKOUT, run_name(context),
+    run_command(["publish", "--ended", "FAILED", "--workspace", str(folder)], CHECKOUT, run_name(context),
                 folder / ".state/failed", lambda line: log.info("%s", line))  # fmt: skip
     run = read_json(folder / RUN)
     write_note(context, [f"{name} failed: {context.get('exception')}", *run["note"]], run["links"], log)

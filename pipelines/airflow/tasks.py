@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from components.core.records.whole import read_json
 from components.core.tracking import main_checkout
-from pipelines.airflow.commands import CHECKOUT, run_command
+from pipelines.airflow.commands import CHECKOUT, leave_command, run_command
 from pipelines.airflow.engine import arguments_of, exit_status, harden, sweep
 from pipelines.airflow.form import changes
 from pipelines.airflow.notes import last_lines, write_note
@@ -185,7 +185,11 @@ class StageOperator(Stoppable, DockerOperator):
         (folder / outcome_file(address)).unlink(missing_ok=True)
         runner = context["params"]["runner"]
         run = self._in_container if runner == "docker" else self._as_process
-        status = run(context, folder, address, ["--force"] if forced else [])
+        try:
+            status = run(context, folder, address, ["--force"] if forced else [])
+        except Stopped:
+            leave_command(["publish", "--ended", "KILLED", "--workspace", str(folder)], run_name(context))
+            raise
         return self._ended(folder, address, status)
 
     def _as_process(self, context: Any, folder: Path, address: str, options: list[str]) -> int:

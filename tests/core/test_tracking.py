@@ -236,3 +236,18 @@ def test_the_address_is_the_main_checkouts_also_from_a_worktree(
     monkeypatch.chdir(outside)
     assert tracking.commit() == "unversioned"
     assert tracking.main_checkout() == outside
+
+
+def test_a_run_that_is_killed_takes_its_unfinished_stages_along(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(tracking.PIPELINE_RUN_VARIABLE, "cancelled")
+    tracking.start_pipeline(params, {"medslip.request": "by hand"})
+    with tracking.stage_run("knowledge", None, params):
+        pass
+    tracking._start("pretrain", None, params)  # its process is killed before it can end its run
+    tracking.end_pipeline(params, "KILLED")
+    found = runs()
+    assert (found["knowledge"].info.status, found["pretrain"].info.status) == ("FINISHED", "KILLED")
+    (parent,) = parents()
+    assert (parent.info.status, parent.data.tags["medslip.request"]) == ("KILLED", "by hand")

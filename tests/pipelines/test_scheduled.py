@@ -219,11 +219,11 @@ def test_the_command_line_refuses_in_a_sentence(inside: Path, arguments: list[st
     assert "Traceback" not in done.stderr
 
 
-def test_prepare_by_the_command_line_and_failed(inside: Path) -> None:
+def test_prepare_by_the_command_line_and_say_that_it_was_cancelled(inside: Path) -> None:
     request = json.dumps({"run": "by hand", "profile": "tiny", "changes": {"pretrain.epochs": 2}})
     subprocess.run([sys.executable, "-m", "pipelines", "prepare", request], check=True)
     folder = workspace_of("by hand", inside)
     assert read_yaml(folder / "params.yaml")["pretrain"]["epochs"] == 2
-    failed = ["publish", "--failed", "--workspace", str(folder)]
-    subprocess.run([sys.executable, "-m", "pipelines", *failed], check=True)
-    assert parent_of("by hand").info.status == "FAILED"
+    ended = ["publish", "--ended", "KILLED", "--workspace", str(folder)]
+    subprocess.run([sys.executable, "-m", "pipelines", *ended], check=True)
+    assert parent_of("by hand").info.status == "KILLED"

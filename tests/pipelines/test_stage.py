@@ -1,5 +1,7 @@
 """Running one stage through DVC: what it tells, and how it ends when it is stopped, orphaned, or not alone."""
 
+import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -8,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
-from pipelines.processes import started
+from pipelines.processes import Record, started
 from pipelines.stage import STATE, Outcome, locked, run_stage
 
 STUBBORN = 'trap "" INT; echo $$ > .state/pid; sleep 60 & while true; do wait; done'
@@ -115,6 +118,16 @@ def test_the_stages_own_status_comes_through(workspace: Path, address: str, stat
     assert outcome.log.read_text(encoding="utf-8")
 
 
+def test_a_group_that_is_killed_from_outside_is_no_defect(workspace: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(run, "slow")
+        wait_for(workspace / ".state/pid")
+        group = Record(workspace / STATE / "slow/group").group()
+        assert group is not None
+        os.killpg(group[0], signal.SIGKILL)
+        assert outcome.result().status == 137
+
+
 def test_stop_ends_the_stages_processes_and_leaves_no_lock(workspace: Path) -> None:
     task = launcher("slow", workspace)
     pid = wait_for(workspace / ".state/pid")
@@ -166,10 +179,17 @@ def test_two_never_run_the_same_stage_and_patience_ends(workspace: Path) -> None
     assert run("copy").status == 0
 
 
-def test_stages_of_one_workspace_run_at_once(workspace: Path) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        outcomes = list(pool.map(run, ["many@a", "many@b", "many@c"]))
-    assert [outcome.status for outcome in outcomes] == [0, 0, 0]
-    lock = (workspace / "dvc.lock").read_text(encoding="utf-8")
-    assert all(f"many@{item}" in lock for item in "abc")
-    assert [run(f"many@{item}").how for item in "abc"] == ["unchanged"] * 3
+@pytest.mark.hard
+def test_stages_of_one_workspace_run_at_once_ten_times_over(workspace: Path) -> None:
+    addresses = ["many@a", "many@b", "many@c"]
+    for turn in range(10):
+        (workspace / "in.txt").write_text(f"{turn}\n", encoding="utf-8")
+        with ThreadPoolExecutor(3) as pool:
+            outcomes = list(pool.map(run, addresses))
+        assert [(outcome.status, outcome.how) for outcome in outcomes] == [(0, "ran")] * 3
+        lock = yaml.safe_load((workspace / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        assert set(lock) == set(addresses)
+        assert {stage["deps"][0]["md5"] for stage in lock.values()} == {
+            hashlib.md5((workspace / "in.txt").read_bytes()).hexdigest()
+        }
+    assert [run(address).how for address in addresses] == ["unchanged"] * 3

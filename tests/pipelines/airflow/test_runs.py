@@ -125,6 +125,7 @@ def test_cancelling_ends_the_stages_processes_and_clearing_goes_on(stack: Stack,
     stack.fail(run)
     until(lambda: not stack.processes_in(stack.workspace(run)), "the end of the stage's processes", 60)
     assert stack.state(run) == "failed"
+    until(lambda: parent_of(client, run).info.status == "KILLED", "MLflow to know of it", 60)
     assert not (stack.workspace(run) / ".dvc/tmp/rwlock").is_file() or (
         (stack.workspace(run) / ".dvc/tmp/rwlock").read_text(encoding="utf-8") == "{}"
     )
