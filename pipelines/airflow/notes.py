@@ -10,6 +10,8 @@ import requests
 from pipelines.airflow.client import Client, Refused, run_path
 
 LONGEST = 1000  # characters that Airflow takes
+REFUSALS = ("error: ", "gate failed: ", "try again: ")  # how a stage's own sentence begins
+LOOK_BACK = 100
 
 
 def note_of(lines: Sequence[str], links: Mapping[str, str]) -> str:
@@ -43,3 +45,10 @@ def last_lines(log: Path, count: int) -> list[str]:
             return list(deque((line.rstrip() for line in file if line.strip()), count))
     except FileNotFoundError:
         return []
+
+
+def reason(log: Path) -> str:
+    """Why a stage failed: its own sentence, else the last line of its log; empty where there is none."""
+    lines = last_lines(log, LOOK_BACK)
+    own = [line for line in lines if line.startswith(REFUSALS)]
+    return (own or lines or [""])[-1]

@@ -17,7 +17,7 @@ from components.core.tracking import main_checkout
 from pipelines.airflow.commands import CHECKOUT, leave_command, run_command
 from pipelines.airflow.engine import arguments_of, exit_status, harden, sweep
 from pipelines.airflow.form import changes
-from pipelines.airflow.notes import last_lines, write_note
+from pipelines.airflow.notes import reason, write_note
 from pipelines.containers import container_of
 from pipelines.graph import read_graph
 from pipelines.processes import INTERRUPT_SECONDS
@@ -233,7 +233,7 @@ class StageOperator(Stoppable, DockerOperator):
         self.pages = {"MLflow": outcome["page"]} if outcome.get("page") else {}
         status = outcome.get("status") or status
         if status != 0:
-            refuse(address, status, "".join(last_lines(folder / STATE / address / "log", 1)))
+            refuse(address, status, reason(folder / STATE / address / "log"))
         return str(outcome["how"])
 
 

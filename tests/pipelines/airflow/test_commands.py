@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.airflow.commands import Lines, environment_of, run_command
-from pipelines.airflow.notes import LONGEST, last_lines, note_of
+from pipelines.airflow.notes import LONGEST, last_lines, note_of, reason
 from pipelines.processes import started
 
 
@@ -102,3 +102,12 @@ def test_the_last_lines_of_a_log(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"one\n\ntwo\n\xff three\n\n")
     assert last_lines(tmp_path / "log", 2) == ["two", "� three"]
     assert last_lines(tmp_path / "none", 2) == []
+
+
+def test_the_reason_is_the_stages_own_sentence(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("Running\ngate failed: too few\n  detail\nERROR: failed to reproduce 'quality'\n", encoding="utf-8")
+    assert reason(log) == "gate failed: too few"
+    log.write_text("Running\nKeyError: 'x'\n", encoding="utf-8")
+    assert reason(log) == "KeyError: 'x'"
+    assert reason(tmp_path / "none") == ""
