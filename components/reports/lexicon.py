@@ -12,8 +12,13 @@ import yaml
 from components.core.vocabulary import ANATOMY_INDEX, FOLDER, PATHOLOGY_INDEX
 
 SYNONYMS = FOLDER / "synonyms.yaml"
-WORD = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|_+|[^\w\s-]")
+WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:[.,]\d+)*|_+|[^\w\s-]")
 PRESENCES = ("absent", "uncertain", "present", "ignored")
+DIRECTIONS = ("before", "after", "either")
+GRAMMAR = {
+    "stop": "stops", "preposition": "prepositions", "verb": "verbs", "degree": "degrees",
+    "elsewhere": "elsewhere", "nothing": "nothing",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +26,12 @@ class Entry:
     """What a phrase of the lexicon is.
 
     Attributes:
-        kind: noun, adjective, place, zone, side, cue_before, cue_after, stop, join, preposition, verb or nothing.
+        kind: noun, adjective, place, zone, side, cue_before, cue_after, cue_either, stop, join, degree, elsewhere,
+            preposition, verb or nothing.
         value: the pathology, the place, the zone, the presence or the kind of join.
         side: the side that a place word carries by itself, such as bibasilar.
-        at: the place that a noun carries by itself.
+        at: the place that a noun always has.
+        site: the place that a noun has where the report names none, or "" for its pathology's.
         phrase: the phrase as the lexicon has it, which is what a table may show.
     """
 
@@ -33,6 +40,7 @@ class Entry:
     phrase: str
     side: str = ""
     at: str = ""
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Lexicon:
     zones: dict[str, dict[str, str]]
     groups: dict[str, str]
     weak: frozenset[str]
+    landmarks: frozenset[str]
+    before_landmarks: frozenset[str]
     meanings: dict[tuple[str, str], str]
     entailments: dict[tuple[str, str], tuple[str, ...]]
 
@@ -138,8 +148,11 @@ class _Builder:
         for special in content["phrases"]:
             for phrase in special["say"]:
                 self.check(special["means"], PATHOLOGY_INDEX, "a pathology of the vocabulary")
-                at = self.check(special["at"], content["places"], "a place of this file") if "at" in special else ""
-                self.add(phrase, "noun", special["means"], inflect=True, at=at)
+                at, site = (
+                    self.check(special[key], content["places"], "a place of this file") if key in special else ""
+                    for key in ("at", "place")
+                )
+                self.add(phrase, "noun", special["means"], inflect=True, at=at, site=site)
         for name, term in content["pathologies"].items():
             self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary")
             for kind in ("noun", "adjective"):
@@ -169,10 +182,11 @@ class _Builder:
         for presence, cues in content["cues"].items():
             self.check(presence, PRESENCES, "a presence")
             for direction, phrases in cues.items():
+                self.check(direction, DIRECTIONS, "a direction of cues (before, after or either)")
                 for phrase in phrases:
                     self.add(phrase, f"cue_{direction}", presence)
-        for kind in ("stop", "preposition", "verb", "nothing"):
-            for phrase in content[kind if kind == "nothing" else f"{kind}s"]:
+        for kind, key in GRAMMAR.items():
+            for phrase in content[key]:
                 self.add(phrase, kind, "")
 
     def lexicon(self) -> Lexicon:
@@ -212,6 +226,13 @@ class _Builder:
             zones=content["zones"],
             groups={place: group for zone in content["zones"].values() for group, place in zone.items()}
             | dict(content["groups"]),
+            landmarks=frozenset(
+                self.check(name, content["places"], "a place of this file") for name in content["landmarks"]["places"]
+            ),
+            before_landmarks=frozenset(
+                self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary")
+                for name in content["landmarks"]["findings"]
+            ),
             weak=frozenset(self.check(name, content["places"], "a place of this file") for name in content["weak"]),
             meanings={
                 (say, at): rule["means"] for rule in content["meanings"] for say in rule["say"] for at in rule["at"]

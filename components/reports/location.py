@@ -19,12 +19,12 @@ def compose(items: list[Item], lexicon: Lexicon) -> list[Item]:
                 loose.side = side = item.value if item.value == side else "both"
                 continue
             side = item.value
-            loose = Item("place", SIDE_ONLY, item.phrase, item.start, item.end, side, gap=item.gap)
+            loose = Item("place", SIDE_ONLY, item.phrase, item.start, item.end, side)
             item = loose
         elif item.kind == "place":
             if loose is not None and before is loose and not item.side:
                 composed.pop()
-                item.side, item.start, item.gap = side, loose.start, loose.gap
+                item.side, item.start = side, loose.start
             elif not item.side and before is not None and before.kind in ("join", "place"):
                 item.side = side
             side, loose = item.side, None
@@ -42,7 +42,7 @@ def _complete_zones(items: list[Item], lexicon: Lexicon) -> list[Item]:
     for item in reversed(items):
         if item.kind == "zone":
             if group:
-                item = Item("place", lexicon.zones[item.value][group], item.phrase, item.start, item.end, gap=item.gap)
+                item = Item("place", lexicon.zones[item.value][group], item.phrase, item.start, item.end)
                 completed.append(item)
             continue
         if item.kind == "place":
@@ -100,7 +100,7 @@ class Grammar:
         if any(place.side for place in before):
             return before + after if all(place.value == SIDE_ONLY for place in before) else before
         return [
-            Item("place", place.value, place.phrase, place.start, place.end, side.side, gap=place.gap)
+            Item("place", place.value, place.phrase, place.start, place.end, side.side)
             for place in before
             for side in after
         ]
@@ -132,6 +132,8 @@ class Grammar:
             if item.kind == "place":
                 if self._belongs_to_next(position) and (places or previous != "preposition"):
                     break
+                if previous == "join" and not places and self._is_subject(position):
+                    break
                 places.append(item)
             elif _ends_after(item, bool(places), previous):
                 break
@@ -144,6 +146,13 @@ class Grammar:
         while position < len(self.items) and self.items[position].kind in ("adjective", "place"):
             position += 1
         return position < len(self.items) and self.items[position].kind == "noun"
+
+    def _is_subject(self, index: int) -> bool:
+        """Whether the place at an index has a verb of its own: "no edema, and the heart is large"."""
+        position = index + 1
+        while position < len(self.items) and self.items[position].kind in ("place", "join", "adjective"):
+            position += 1
+        return position < len(self.items) and self.items[position].kind == "verb"
 
     def _topic(self, index: int) -> list[Item]:
         """A place that stands before its clause: "in the left lower lobe there is a nodule"."""
@@ -175,7 +184,7 @@ class Grammar:
                 return places[:own] or (self._of_noun(position) if of_findings else None)
             elif item.kind != "adjective" or places:
                 break
-        places = places or self._subject(index)
+        places = places or self._subject(index) or self._elided_subject(index)
         return places if places or of_findings else None
 
     def _is_predicate(self, index: int) -> bool:
@@ -195,6 +204,15 @@ class Grammar:
             elif item.kind in ("stop", "noun") or (places and item.kind in ("verb", "adjective")):
                 break
         return places[::-1]
+
+    def _elided_subject(self, index: int) -> list[Item]:
+        """The subject of the adjective before a stop: "the lungs are well inflated but not hyperinflated"."""
+        position = index - 1
+        while position >= 0 and self.items[position].kind == "cue_before":
+            position -= 1
+        if position > 0 and self.items[position].kind == "stop" and self.items[position - 1].kind == "adjective":
+            return self._subject(position - 1)
+        return []
 
 
 def _ends_after(item: Item, found: bool, previous: str) -> bool:
@@ -216,7 +234,7 @@ def pairs(item: Item, places: list[Item], presence: str, lexicon: Lexicon) -> tu
 
     "Enlarged" at the heart is cardiomegaly; where the report names no place it is the finding's default site.
     """
-    named: list[Item | None] = [place for place in places if place.value != SIDE_ONLY] or [*places] or [None]
+    named: list[Item | None] = [*_named(item, places, lexicon)] or [*places] or [None]
     said: list[Pair] = []
     ruled_out: list[Pair] = []
     for place in named:
@@ -225,18 +243,26 @@ def pairs(item: Item, places: list[Item], presence: str, lexicon: Lexicon) -> tu
         # A PICC is a catheter, but no PICC is not no catheter.
         wider = lexicon.also.get(pathology, ()) if presence != "absent" else ()
         for name in (pathology, *wider):
-            said.extend((name, anatomy) for anatomy in anatomies(name, item.at, place, lexicon))
+            said.extend((name, anatomy) for anatomy in anatomies(name, item, place, lexicon))
         for name in lexicon.entailments.get((item.value, where), ()):
-            ruled_out.extend((name, anatomy) for anatomy in anatomies(name, "", place, lexicon))
+            ruled_out.extend((name, anatomy) for anatomy in anatomies(name, item, place, lexicon))
     return said, ruled_out
 
 
-def anatomies(pathology: str, at: str, place: Item | None, lexicon: Lexicon) -> tuple[str, ...]:
-    """The anatomies of a pathology at one place, or at its default site."""
-    site = at or lexicon.sites.get(pathology, "unspecified")
+def _named(item: Item, places: list[Item], lexicon: Lexicon) -> list[Item]:
+    """The places of which more than the side is said, without mere landmarks where there are others."""
+    named = [place for place in places if place.value != SIDE_ONLY]
+    if item.value in lexicon.before_landmarks:
+        return [place for place in named if place.value not in lexicon.landmarks] or named
+    return named
+
+
+def anatomies(pathology: str, item: Item, place: Item | None, lexicon: Lexicon) -> tuple[str, ...]:
+    """The anatomies of a pathology that an item says, at one place, or at its default site."""
+    site = item.at or item.site or lexicon.sites.get(pathology, "unspecified")
     if place is None:
         return lexicon.places[site].anatomies("")
-    fixed = bool(at) or pathology in lexicon.only
+    fixed = bool(item.at) or pathology in lexicon.only
     if not fixed and place.value != SIDE_ONLY:
         return lexicon.places[place.value].anatomies(place.side)
     if site == "unspecified" and not fixed:

@@ -13,8 +13,7 @@ class Item:
         kind, value, phrase: as in `lexicon.Entry`.
         start, end: offsets in the sentence, in characters.
         side: of a place: left, right, both or "".
-        at: of a noun: the place it carries by itself, or "".
-        gap: whether words that the lexicon does not know stand between the previous item and this one.
+        at, site: of a noun: the place it always has, and the one it has where none is said, or "".
     """
 
     kind: str
@@ -24,12 +23,12 @@ class Item:
     end: int
     side: str = ""
     at: str = ""
-    gap: bool = False
+    site: str = ""
 
 
 def lower(text: str) -> str:
-    """Lower case of the same length: a dotted capital I would become two characters."""
-    return text.replace("İ", "I").lower()
+    """Lower case of the same length, with plain apostrophes: a dotted capital I would become two characters."""
+    return text.replace("İ", "I").replace("’", "'").lower()
 
 
 def _longest(words: list[str], begin: int, tree: dict) -> tuple[Entry | None, int]:
@@ -58,15 +57,14 @@ def items_of(sentence: str, lexicon: Lexicon) -> list[Item]:
             words.append(read)
             spans.append(match.span())
     items: list[Item] = []
-    position, gap = 0, False
+    position = 0
     while position < len(words):
         entry, length = _longest(words, position, lexicon.tree)
         if entry is None:
-            position, gap = position + 1, True
+            position += 1
             continue
         if entry.kind != "nothing":
             start, end = spans[position][0], spans[position + length - 1][1]
-            items.append(Item(entry.kind, entry.value, entry.phrase, start, end, entry.side, entry.at, gap))
-            gap = False
+            items.append(Item(entry.kind, entry.value, entry.phrase, start, end, entry.side, entry.at, entry.site))
         position += length
     return items
