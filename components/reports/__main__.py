@@ -4,11 +4,19 @@ parse reads a report a line, {"id", "findings", "impression"} or {"id", "text"},
 {"id", "present": [[pathology, anatomy], …], "absent": […], "uncertain": […]}.
 """
 
+import sys
 from pathlib import Path
 
 from components.core.command import finish, guarded, parser_of, run_stage
 from components.reports import stage
 from components.reports.lines import parse_file
+from components.reports.reading import NOTES
+
+
+def told(counts: dict[str, int]) -> str:
+    """How many reports were read, and what was odd about how many of them."""
+    odd = ", ".join(f"{count} {note.replace('_', ' ')}" for note, count in counts.items() if count and note in NOTES)
+    return f"{counts['reports']} reports{f' ({odd})' if odd else ''}"
 
 
 def main() -> None:
@@ -20,7 +28,7 @@ def main() -> None:
     parse.add_argument("--out", metavar="OUT.jsonl", type=Path, required=True, help="where the triplets go")
     arguments = parser.parse_args()
     if arguments.command == "parse":
-        finish(guarded(lambda: parse_file(arguments.source, arguments.out)))
+        finish(guarded(lambda: print(told(parse_file(arguments.source, arguments.out)), file=sys.stderr)))
     finish(guarded(lambda: run_stage("reports", stage.run, None)))
 
 

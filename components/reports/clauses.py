@@ -10,8 +10,8 @@ ONE_SIDE = ({"left"}, {"right"})
 def separate(items: list[Item]) -> list[Item]:
     """The items with a stop for every comma or "and" that begins a new statement, and without words of degree.
 
-    A new statement begins where a degree follows ("no pneumothorax, small effusion"), and at a comma between findings on
-    opposite sides ("no pneumothorax on the right, effusion on the left"), unless "or" closes the list after it: "no
+    A new statement begins where a degree follows ("no pneumothorax, small effusion"), and at a comma between findings
+    on opposite sides ("no pneumothorax on the right, effusion on the left"), unless "or" closes the list after it: "no
     edema, small effusion, or pneumothorax" denies all three.
     """
     separated: list[Item] = []

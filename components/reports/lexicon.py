@@ -60,10 +60,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The compiled lexicon; `tree` maps word to subtree, with the entry of a phrase that ends there under ""."""
+    """The compiled lexicon; `tree` maps word to subtree, with the entry of a phrase that ends there under "".
+
+    `words` are all single words of it, `english` those that carry the grammar and no finding.
+    """
 
     spellings: dict[str, tuple[str, ...]]
     tree: dict[str, Any]
+    words: frozenset[str]
+    english: frozenset[str]
     headings: dict[str, str]
     abbreviations: frozenset[str]
     places: dict[str, Place]
@@ -198,6 +203,8 @@ class _Builder:
         return Lexicon(
             spellings=self.spellings,
             tree=self.tree,
+            words=frozenset(word for words in self.phrases for word in words).union(self.spellings, content["english"]),
+            english=frozenset(content["english"]),
             headings={
                 heading: "" if section == "ignored" else section
                 for section, headings in content["sections"].items()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from components.reports.lexicon import WORD, Entry, Lexicon
 
+TELLING = ("noun", "adjective", "place")
+
 
 @dataclass(slots=True)
 class Item:
@@ -45,8 +47,13 @@ def _longest(words: list[str], begin: int, tree: dict) -> tuple[Entry | None, in
     return found, length
 
 
-def items_of(sentence: str, lexicon: Lexicon) -> list[Item]:
-    """Everything that the lexicon knows in a sentence, in order."""
+def items_of(sentence: str, lexicon: Lexicon) -> tuple[list[Item], list[tuple[str, str]]]:
+    """What the lexicon knows in a sentence, in order, and what it does not.
+
+    Returns:
+        The items, and the words in lower case that no phrase holds but that stand right beside a finding or a place,
+        each with that phrase: what might be missing in the lexicon.
+    """
     words: list[str] = []
     spans: list[tuple[int, int]] = []
     for match in WORD.finditer(lower(sentence)):
@@ -57,14 +64,26 @@ def items_of(sentence: str, lexicon: Lexicon) -> list[Item]:
             words.append(read)
             spans.append(match.span())
     items: list[Item] = []
+    unmatched: list[tuple[str, str]] = []
     position = 0
+    unknown = beside = ""  # the unknown word just passed, and the phrase of a finding or place just passed
     while position < len(words):
         entry, length = _longest(words, position, lexicon.tree)
         if entry is None:
+            start, end = spans[position]
+            word = words[position]
+            unknown = word if word.isalpha() and word not in lexicon.english and sentence[start:end].islower() else ""
+            if unknown and beside:
+                unmatched.append((unknown, beside))
+            beside = ""
             position += 1
             continue
+        beside = entry.phrase if entry.kind in TELLING else ""
+        if unknown and beside:
+            unmatched.append((unknown, beside))
+        unknown = ""
         if entry.kind != "nothing":
             start, end = spans[position][0], spans[position + length - 1][1]
             items.append(Item(entry.kind, entry.value, entry.phrase, start, end, entry.side, entry.at, entry.site))
         position += length
-    return items
+    return items, unmatched

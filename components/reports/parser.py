@@ -1,15 +1,15 @@
-"""The parser: a report's text to findings, each with the words that decided it."""
+"""From the sections of a report to findings, each with the words that decided it."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from components.reports.clauses import separate
-from components.reports.lexicon import lexicon
+from components.reports.lexicon import Lexicon, lexicon
 from components.reports.location import Grammar, compose, pairs
-from components.reports.mentions import items_of
-from components.reports.presence import decide
-from components.reports.text import Span, sections, sentences
+from components.reports.mentions import Item, items_of
+from components.reports.presence import Decision, decide
+from components.reports.text import Span, sentences
 
 REMEMBERED_SENTENCES = 1 << 16
 
@@ -57,11 +57,37 @@ class Statement(NamedTuple):
     entailed: bool
 
 
+def state(item: Item, places: list[Item], decision: Decision, known: Lexicon) -> list[Statement]:
+    """What a mention at its places states, and what it rules out where it is present."""
+    said, ruled_out = pairs(item, places, decision.presence, known)
+    at, cue = (item.start, item.end), decision.cue
+    places_at = tuple((place.start, place.end) for place in places)
+    words, cue_at = (cue.phrase, (cue.start, cue.end)) if cue else ("", None)
+    stated = [Statement(*pair, decision.presence, at, words, cue_at, places_at, False) for pair in said]
+    if decision.presence == "present":
+        stated += [Statement(*pair, "absent", at, item.phrase, at, places_at, True) for pair in ruled_out]
+    return stated
+
+
+def settled(found: list[tuple[Finding, bool]]) -> list[Finding]:
+    """Without what a normal statement entails of a pathology that the report asserts, or considers, anywhere."""
+    asserted = {finding.pathology for finding, _ in found if finding.presence != "absent"}
+    return [finding for finding, entailed in found if not (entailed and finding.pathology in asserted)]
+
+
+class Sentence(NamedTuple):
+    """What one sentence states, in the order of its words, and the words that the lexicon lacks (see `items_of`)."""
+
+    statements: tuple[Statement, ...]
+    unmatched: tuple[tuple[str, str], ...]
+
+
 @lru_cache(maxsize=REMEMBERED_SENTENCES)
-def parse_sentence(sentence: str) -> tuple[Statement, ...]:
-    """What one sentence states, in the order of its words."""
+def parse_sentence(sentence: str) -> Sentence:
+    """Read one sentence."""
     known = lexicon()
-    items = compose(separate(items_of(sentence, known)), known)
+    matched, unmatched = items_of(sentence, known)
+    items = compose(separate(matched), known)
     decisions = decide(items, known.healthy)
     grammar = Grammar(items, known)
     found: list[Statement] = []
@@ -71,30 +97,23 @@ def parse_sentence(sentence: str) -> tuple[Statement, ...]:
         if item.kind not in ("noun", "adjective"):
             continue
         places = grammar.places(index)
-        presence, cue = decisions[index]
-        if places is None or presence == "ignored":
+        if places is None or decisions[index].presence == "ignored":
             continue
-        said, ruled_out = pairs(item, places, presence, known)
-        at = (item.start, item.end)
-        places_at = tuple((place.start, place.end) for place in places)
-        words, cue_at = (cue.phrase, (cue.start, cue.end)) if cue else ("", None)
-        found.extend(Statement(*pair, presence, at, words, cue_at, places_at, False) for pair in said)
-        if presence == "present":
-            found.extend(Statement(*pair, "absent", at, item.phrase, at, places_at, True) for pair in ruled_out)
-    return tuple(dict.fromkeys(found))
+        found.extend(state(item, places, decisions[index], known))
+    return Sentence(tuple(dict.fromkeys(found)), tuple(unmatched))
 
 
-def parse_parts(text: str, parts: list[Span]) -> list[Finding]:
-    """The findings of given stretches of a report.
-
-    What a normal statement entails counts only where the report nowhere asserts, or considers, that very pathology.
-    """
+def parse_parts(text: str, parts: list[Span]) -> tuple[list[Finding], frozenset[tuple[str, str]]]:
+    """The findings of given stretches of a report, and its unmatched words."""
     known = lexicon()
     found: list[tuple[Finding, bool]] = []
+    unmatched: set[tuple[str, str]] = set()
     number = 0
     for part in parts:
         for start, end in sentences(text, part.start, part.end, known):
-            for said in parse_sentence(text[start:end]):
+            sentence = parse_sentence(text[start:end])
+            unmatched.update(sentence.unmatched)
+            for said in sentence.statements:
                 finding = Finding(
                     said.pathology,
                     said.anatomy,
@@ -108,14 +127,8 @@ def parse_parts(text: str, parts: list[Span]) -> list[Finding]:
                 )
                 found.append((finding, said.entailed))
             number += 1
-    asserted = {finding.pathology for finding, _ in found if finding.presence != "absent"}
-    return [finding for finding, entailed in found if not (entailed and finding.pathology in asserted)]
+    return settled(found), frozenset(unmatched)
 
 
 def _moved(at: Offsets, by: int) -> Offsets:
     return at[0] + by, at[1] + by
-
-
-def parse(text: str) -> list[Finding]:
-    """The findings of a report, in the order of its text; any text is accepted."""
-    return parse_parts(text, sections(text, lexicon()))

@@ -99,9 +99,9 @@ def _reach_back(items: list[Item], cue_index: int) -> list[int]:
         kind = items[index].kind
         if kind == "noun":
             reached.append(index)
-        elif kind == "stop" or (kind == "cue_before" and index < cue_index - 1):
-            break
-        elif reached and kind in ("verb", "cue_after", "cue_either"):
+            continue
+        ended = reached and kind in ("verb", "cue_after", "cue_either")
+        if ended or kind == "stop" or (kind == "cue_before" and index < cue_index - 1):
             break
     return reached
 

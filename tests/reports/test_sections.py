@@ -3,7 +3,7 @@
 import pytest
 
 from components.reports.lexicon import lexicon
-from components.reports.parser import parse
+from components.reports.reading import read
 from components.reports.text import sections
 
 PARTS = {
@@ -57,10 +57,10 @@ def test_the_parts_that_are_read(name: str) -> None:
 
 def test_a_finding_knows_its_section_and_sentence() -> None:
     text = "FINDINGS: Clear lungs. Small left effusion.\nIMPRESSION: Left effusion."
-    effusions = [finding for finding in parse(text) if finding.pathology == "effusion"]
+    effusions = [finding for finding in read(text).findings if finding.pathology == "effusion"]
     assert [(finding.section, finding.sentence) for finding in effusions] == [("findings", 1), ("impression", 2)]
     assert [text[finding.start : finding.end] for finding in effusions] == ["effusion", "effusion"]
 
 
 def test_what_is_asked_is_not_found() -> None:
-    assert parse("INDICATION: Pneumonia? Effusion?\nCOMPARISON: Large right effusion.") == []
+    assert read("INDICATION: Pneumonia? Effusion?\nCOMPARISON: Large right effusion.").findings == []

@@ -101,7 +101,7 @@ def test_no_word_of_a_report_leaves_it_but_those_of_the_lexicon(workspace: Param
     findings = read_table(paths.FINDINGS / "findings.parquet", "findings")
     assert len(findings) > 5
     for cue in set(findings["cue"]) - {""}:
-        assert items_of(cue, lexicon()), cue
+        assert items_of(cue, lexicon())[0], cue
     written = " ".join(findings.astype(str).to_numpy().ravel())
     assert not any(word in written for word in SECRET.split() if len(word) > 4)
 
