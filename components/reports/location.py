@@ -168,7 +168,7 @@ class Grammar:
     def _of_adjective(self, index: int) -> list[Item] | None:
         """The places that an adjective describes; those of the finding that it describes, or None where it may not."""
         of_findings = self.items[index].value not in self.lexicon.of_places
-        subject = self._subject(index) if self._is_predicate(index) else []
+        subject = self._subject(index) if self._is_predicate(index) or self._stands_alone(index) else []
         if subject:
             return subject
         places: list[Item] = []
@@ -193,6 +193,11 @@ class Grammar:
         while position >= 0 and self.items[position].kind in ("adjective", "join", "cue_before", "preposition"):
             position -= 1
         return position >= 0 and self.items[position].kind == "verb"
+
+    def _stands_alone(self, index: int) -> bool:
+        """Whether an adjective ends its clause right after its place, without a verb: "heart size normal, …"."""
+        followed = index + 1 < len(self.items) and self.items[index + 1].kind not in ("join", "stop")
+        return index > 0 and self.items[index - 1].kind == "place" and not followed
 
     def _subject(self, index: int) -> list[Item]:
         """The places before an adjective: "heart size and mediastinal contours are normal"."""

@@ -40,8 +40,10 @@ def entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The reports of a file with their keys, one after the other: a large file is never held decoded.
 
     Raises:
-        ValueError: the file is not UTF-8 or not a JSON object of such reports.
+        ValueError: the file is missing, not UTF-8 or not a JSON object of such reports.
     """
+    if not path.is_file():
+        raise ValueError(f"{path} (reports.radgraph) does not exist")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

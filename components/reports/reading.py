@@ -38,11 +38,13 @@ class Reading:
         findings: in the order of its text.
         unmatched: words that the lexicon does not know, each with the known phrase beside it.
         notes: which of NOTES hold.
+        parts: the sections that were read.
     """
 
     findings: list[Finding]
     unmatched: frozenset[tuple[str, str]]
     notes: tuple[str, ...]
+    parts: tuple[Span, ...] = ()
 
 
 def is_english(text: str) -> bool:
@@ -76,4 +78,4 @@ def read(text: str, parts: list[Span] | None = None) -> Reading:
     if not is_english(text):
         return Reading([], frozenset(), (*notes, "another_language"))
     findings, unmatched = parse_parts(text, parts)
-    return Reading(findings, unmatched, tuple(notes))
+    return Reading(findings, unmatched, tuple(notes), tuple(parts))
