@@ -49,6 +49,10 @@ class Place:
 
     by_side: dict[str, tuple[str, ...]]
 
+    def has(self, side: str) -> bool:
+        """Whether a side is said that makes a difference to it."""
+        return side != "" and (side in self.by_side or (side == "both" and "left" in self.by_side))
+
     def anatomies(self, side: str) -> tuple[str, ...]:
         """The anatomies on a side; a place without sides is the same on each."""
         if side in self.by_side:
@@ -80,6 +84,7 @@ class Lexicon:
     zones: dict[str, dict[str, str]]
     groups: dict[str, str]
     weak: frozenset[str]
+    courses: frozenset[str]
     landmarks: frozenset[str]
     before_landmarks: frozenset[str]
     meanings: dict[tuple[str, str], str]
@@ -233,6 +238,9 @@ class _Builder:
             zones=content["zones"],
             groups={place: group for zone in content["zones"].values() for group, place in zone.items()}
             | dict(content["groups"]),
+            courses=frozenset(
+                self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary") for name in content["courses"]
+            ),
             landmarks=frozenset(
                 self.check(name, content["places"], "a place of this file") for name in content["landmarks"]["places"]
             ),

@@ -83,9 +83,11 @@ class Grammar:
         self.inherited = []
 
     def _of_noun(self, index: int) -> list[Item]:
-        before, after = self._before(index), self._after(index)
+        before, (after, shared) = self._before(index), self._after(index)
         if not before or not after:
             return before or after
+        if shared:  # "hilar enlargement or calcification of the aorta"
+            return before
         if all(place.value == SIDE_ONLY for place in after):
             return self._with_sides(before, after)
         if any(place.side and place.value for place in before):
@@ -123,10 +125,15 @@ class Grammar:
                 break
         return places[::-1]
 
-    def _after(self, index: int) -> list[Item]:
-        """The places that follow a finding: "opacities are seen in the left base and lingula"."""
+    def _after(self, index: int) -> tuple[list[Item], bool]:
+        """The places after a finding, "opacities in the left base and lingula", and whether a noun between shares them.
+
+        Of what has a course the last place counts: "a tube through the trachea into the stomach".
+        """
         places: list[Item] = []
         previous = "noun"
+        shared = False
+        courses = self.items[index].value in self.lexicon.courses
         for position in range(index + 1, len(self.items)):
             item = self.items[position]
             if item.kind == "place":
@@ -135,10 +142,13 @@ class Grammar:
                 if previous == "join" and not places and self._is_subject(position):
                     break
                 places.append(item)
+            elif item.kind == "preposition" and places and courses:
+                places = []
             elif _ends_after(item, bool(places), previous):
                 break
+            shared = shared or item.kind == "noun"
             previous = item.kind
-        return places
+        return places, shared and bool(places)
 
     def _belongs_to_next(self, index: int) -> bool:
         """Whether the place at an index stands before another finding: "opacity and left effusion"."""
@@ -255,8 +265,12 @@ def pairs(item: Item, places: list[Item], presence: str, lexicon: Lexicon) -> tu
 
 
 def _named(item: Item, places: list[Item], lexicon: Lexicon) -> list[Item]:
-    """The places of which more than the side is said, without mere landmarks where there are others."""
+    """The places of which more than the side is said, without weak ones and mere landmarks where there are others."""
     named = [place for place in places if place.value != SIDE_ONLY]
+    telling = [
+        place for place in named if place.value not in lexicon.weak or lexicon.places[place.value].has(place.side)
+    ]
+    named = telling or named
     if item.value in lexicon.before_landmarks:
         return [place for place in named if place.value not in lexicon.landmarks] or named
     return named

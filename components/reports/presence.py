@@ -93,16 +93,23 @@ def _reach_forward(items: list[Item], healthy: Container[str]) -> list[Decision]
 
 
 def _reach_back(items: list[Item], cue_index: int) -> list[int]:
-    """The findings that a cue after them reaches: the nearest one and those coordinated with it."""
+    """The findings that a cue after them reaches: the nearest one and those coordinated with it, with their adjectives.
+
+    "Edema or effusion cannot be excluded" is about both, "opacity, pneumonia not excluded" about the second.
+    """
     reached: list[int] = []
+    coordinated = within = False  # whether "and" or "or" was passed; whether the last item belongs to a reached phrase
     for index in range(cue_index - 1, -1, -1):
-        kind = items[index].kind
-        if kind == "noun":
+        item = items[index]
+        if item.kind == "noun" or (item.kind == "adjective" and within):
             reached.append(index)
-            continue
-        ended = reached and kind in ("verb", "cue_after", "cue_either")
-        if ended or kind == "stop" or (kind == "cue_before" and index < cue_index - 1):
+        ended = item.kind in ("verb", "cue_after", "cue_either") or (item.kind == "join" and not coordinated)
+        coordinated = coordinated or (item.kind == "join" and item.value != "comma")
+        if (reached and ended and not (item.kind == "join" and item.value != "comma")) or item.kind == "stop":
             break
+        if item.kind == "cue_before" and index < cue_index - 1:
+            break
+        within = bool(reached) and item.kind in ("noun", "adjective", "place")
     return reached
 
 

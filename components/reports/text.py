@@ -74,6 +74,8 @@ def sentences(text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[tup
     """The sentences of a stretch of text as offsets, without the white space around them."""
     begin = start
     for mark in BOUNDARY.finditer(text, start, end):
+        if text[mark.start()] == "?" and not text[max(begin, mark.start() - 1) : mark.start()].strip(BEFORE_SENTENCE):
+            continue  # "? pneumonia" asks, "pneumonia?" ends a sentence
         if text[mark.start()] == ".":
             words = text[max(begin, mark.start() - 12) : mark.start()].split()
             if words and words[-1].lower().strip("(") in lexicon.abbreviations:
