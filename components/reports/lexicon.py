@@ -274,6 +274,19 @@ def read_lexicon(path: Path) -> Lexicon:
         raise ValueError(f"{path.name}: {error} is missing") from None
 
 
+def targets(known: Lexicon) -> list[str]:
+    """Every phrase by which a lexicon knows a finding, inflections included."""
+    phrases: list[str] = []
+    waiting: list[tuple[tuple[str, ...], dict[str, Any]]] = [((), known.tree)]
+    while waiting:
+        words, node = waiting.pop()
+        entry = node.get("")
+        if entry is not None and entry.kind in ("noun", "adjective"):
+            phrases.append(" ".join(words))
+        waiting.extend(((*words, word), below) for word, below in node.items() if word)
+    return sorted(phrases)
+
+
 @cache
 def lexicon() -> Lexicon:
     """The project's own lexicon."""

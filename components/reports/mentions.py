@@ -54,13 +54,17 @@ def items_of(sentence: str, lexicon: Lexicon) -> tuple[list[Item], list[tuple[st
         The items, and the words in lower case that no phrase holds but that stand right beside a finding or a place,
         each with that phrase: what might be missing in the lexicon.
     """
+    tree, spellings = lexicon.tree, lexicon.spellings
     words: list[str] = []
     spans: list[tuple[int, int]] = []
     for match in WORD.finditer(lower(sentence)):
         word = match.group()
-        if word[0] == "_":
-            word = "___"
-        for read in lexicon.spellings.get(word, (word,)):
+        reads = spellings.get(word)
+        if reads is None:
+            words.append(word if word[0] != "_" else "___")
+            spans.append(match.span())
+            continue
+        for read in reads:
             words.append(read)
             spans.append(match.span())
     items: list[Item] = []
@@ -68,7 +72,7 @@ def items_of(sentence: str, lexicon: Lexicon) -> tuple[list[Item], list[tuple[st
     position = 0
     unknown = beside = ""  # the unknown word just passed, and the phrase of a finding or place just passed
     while position < len(words):
-        entry, length = _longest(words, position, lexicon.tree)
+        entry, length = _longest(words, position, tree) if words[position] in tree else (None, 0)
         if entry is None:
             start, end = spans[position]
             word = words[position]

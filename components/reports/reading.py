@@ -21,7 +21,7 @@ from components.reports.text import EVIDENCE, Span, sections
 
 NOTES = ("empty", "cut", "control_characters", "no_heading", "another_language")
 LONGEST_REPORT = 1_000_000  # characters
-JUDGED_WORDS = 200  # enough to tell a language
+JUDGED_CHARACTERS = 1000  # enough to tell a language
 FEWEST_WORDS = 6  # a note of fewer words is too short to tell
 KNOWN_SHARE = 0.4  # English reports lie above 0.6; other languages, which share the Latin terms, below a third
 
@@ -49,7 +49,7 @@ class Reading:
 
 def is_english(text: str) -> bool:
     """Whether enough of the first words are known, or there are too few to tell."""
-    words = [match.group() for match, _ in zip(LETTERS.finditer(lower(text)), range(JUDGED_WORDS), strict=False)]
+    words = LETTERS.findall(lower(text[:JUDGED_CHARACTERS]))
     # A script without blanks has few words; then the letters tell.
     if len(words) < FEWEST_WORDS:
         letters = "".join(words)
