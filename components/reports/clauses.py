@@ -24,7 +24,15 @@ def separate(items: list[Item]) -> list[Item]:
 
 
 def _degree_follows(items: list[Item], index: int) -> bool:
-    return index + 1 < len(items) and items[index + 1].kind == "degree"
+    """Whether a degree follows a join after a finding: "moderate right and small left effusions" has none there."""
+    if index + 1 == len(items) or items[index + 1].kind != "degree":
+        return False
+    for item in reversed(items[:index]):
+        if item.kind in ("noun", "adjective"):
+            return True
+        if item.kind == "stop":
+            break
+    return False
 
 
 def _turns(items: list[Item], index: int) -> bool:

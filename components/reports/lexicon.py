@@ -81,6 +81,7 @@ class Lexicon:
     also: dict[str, tuple[str, ...]]
     healthy: frozenset[str]
     of_places: frozenset[str]
+    vague: frozenset[str]
     zones: dict[str, dict[str, str]]
     groups: dict[str, str]
     weak: frozenset[str]
@@ -235,6 +236,7 @@ class _Builder:
             },
             healthy=frozenset(name for name, term in terms.items() if term.get("healthy")),
             of_places=frozenset(name for name, term in terms.items() if term.get("healthy") or term.get("of_places")),
+            vague=frozenset(name for name, term in terms.items() if term.get("vague")),
             zones=content["zones"],
             groups={place: group for zone in content["zones"].values() for group, place in zone.items()}
             | dict(content["groups"]),

@@ -59,6 +59,8 @@ class Statement(NamedTuple):
 
 def state(item: Item, places: list[Item], decision: Decision, known: Lexicon) -> list[Statement]:
     """What a mention at its places states, and what it rules out where it is present."""
+    if item.value in known.vague and decision.presence == "present":
+        return []
     said, ruled_out = pairs(item, places, decision.presence, known)
     at, cue = (item.start, item.end), decision.cue
     places_at = tuple((place.start, place.end) for place in places)

@@ -19,6 +19,8 @@ class Decision(NamedTuple):
 
 
 UNSAID = Decision("present", None)
+NORMAL = "normal"
+DENYING = ("no", "not", "without")
 
 
 class _Reach:
@@ -127,6 +129,21 @@ def _backward(items: list[Item], index: int) -> Decision | None:
     return Decision(item.value, item)
 
 
+def _called_normal(items: list[Item], decisions: list[Decision]) -> None:
+    """ "Hilar prominence is within normal limits" denies it."""
+    for index, item in enumerate(items[2:], 2):
+        named = item.kind == "adjective" and item.value == NORMAL and NORMAL in item.phrase
+        subject = items[index - 2]
+        if named and items[index - 1].kind == "verb" and subject.kind == "noun":
+            if decisions[index].presence == decisions[index - 2].presence == "present":
+                decisions[index - 2] = Decision("absent", item)
+
+
+def _denies_change(cue: Item | None) -> bool:
+    """ "No change in A or B" keeps both."""
+    return cue is not None and cue.phrase.split()[0] in DENYING
+
+
 def _alternatives(items: list[Item], decisions: list[Decision]) -> None:
     """Of "scarring or atelectasis" neither is certain, unless both are denied."""
     previous: int | None = None
@@ -135,7 +152,7 @@ def _alternatives(items: list[Item], decisions: list[Decision]) -> None:
         if item.kind == "noun":
             if between is not None and previous is not None:
                 for place in (previous, index):
-                    if decisions[place].presence == "present":
+                    if decisions[place].presence == "present" and not _denies_change(decisions[place].cue):
                         decisions[place] = Decision("uncertain", between)
             previous, between = index, None
         elif item.kind == "join" and item.value == "or":
@@ -149,7 +166,8 @@ def decide(items: list[Item], healthy: Container[str]) -> list[Decision]:
 
     A cue before its findings reaches to the next stop, the next cue, or the verb after a finding; a cue after
     them reaches back to the nearest finding and those coordinated with it, and overrides; a cue that may stand on
-    either side looks forward where a finding follows it. Alternatives that nothing denies are uncertain.
+    either side looks forward where a finding follows it. What is called normal is absent, and alternatives that nothing
+    denies are uncertain.
 
     Args:
         items: the sentence.
@@ -160,6 +178,9 @@ def decide(items: list[Item], healthy: Container[str]) -> list[Decision]:
         said = _backward(items, index)
         if said is not None:
             for reached in _reach_back(items, index):
-                decisions[reached] = said
+                # "If the fever persists, pneumonia should be considered" stays a condition.
+                if (decisions[reached].presence, said.presence) != ("ignored", "uncertain"):
+                    decisions[reached] = said
+    _called_normal(items, decisions)
     _alternatives(items, decisions)
     return decisions
