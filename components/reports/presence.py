@@ -132,11 +132,11 @@ def _backward(items: list[Item], index: int) -> Decision | None:
 def _called_normal(items: list[Item], decisions: list[Decision]) -> None:
     """ "Hilar prominence is within normal limits" denies it."""
     for index, item in enumerate(items[2:], 2):
-        named = item.kind == "adjective" and item.value == NORMAL and NORMAL in item.phrase
-        subject = items[index - 2]
-        if named and items[index - 1].kind == "verb" and subject.kind == "noun":
-            if decisions[index].presence == decisions[index - 2].presence == "present":
-                decisions[index - 2] = Decision("absent", item)
+        if item.kind != "adjective" or item.value != NORMAL or NORMAL not in item.phrase:
+            continue
+        said_of_finding = items[index - 1].kind == "verb" and items[index - 2].kind == "noun"
+        if said_of_finding and decisions[index].presence == decisions[index - 2].presence == "present":
+            decisions[index - 2] = Decision("absent", item)
 
 
 def _denies_change(cue: Item | None) -> bool:

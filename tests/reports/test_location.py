@@ -32,6 +32,8 @@ PLACES = [
     ("Right greater than left basilar opacities.", "+opacity@lung_bases"),
     ("Effusion on the left, and on the right as well.", "+effusion@left_pleural +effusion@right_pleural"),
     ("Effusion on the left, none on the right.", "+effusion@left_pleural"),
+    ("Small bilateral effusions, right greater than left.", "+effusion@left_pleural +effusion@right_pleural"),
+    ("Moderate right and small left effusions.", "+effusion@left_pleural +effusion@right_pleural"),
     # default sites
     ("Effusion.", "+effusion@pleural_unspec"),
     ("Cardiomegaly.", "+cardiomegaly@heart_size"),
@@ -40,7 +42,22 @@ PLACES = [
     ("Old rib fractures on the left.", "+fracture@rib"),
     ("Low lung volumes.", "+low@lung_volumes"),
     ("Effusion in the lingula.", "+effusion@left_pleural"),
+    ("Granuloma.", "+calcification@pulmonary"),
+    ("Granuloma in the spleen.", "+calcification@other"),
+    ("Atherosclerosis.", "+calcification@aorta"),
+    ("Pericardial effusion.", "+fluid@heart_border"),
+    ("Retrocardiac and lingular opacity.", "+opacity@retrocardiac +opacity@upper_left_lobe"),
+    # places that say little, and mere landmarks
+    ("Left apical pleural-parenchymal scarring.", "+scar@left_apical_lung +scar@left_pleural"),
+    ("Nodule in the right apex projecting over the third rib.", "+nodule@right_apical_lung"),
+    ("Nodule over the third rib.", "+nodule@rib"),
+    # what others share, and what has its own
+    ("Hilar enlargement or calcification of the aorta.", "?enlarge@hilar_unspec ?calcification@aorta"),
     # subject and predicate
+    ("Heart size normal, lungs clear of edema.",
+     "+normal@heart_size -cardiomegaly@heart_size -edema@left_lung_unspec -edema@right_lung_unspec"),
+    ("The lungs are well inflated but not hyperinflated.",
+     "+normal@left_lung_unspec +normal@right_lung_unspec -hyperinflate@lung_volumes"),
     ("The right hemidiaphragm is elevated.", "+elevation@right_diaphragm"),
     ("The aorta is tortuous and calcified.", "+tortuous@aorta +calcification@aorta"),
     ("The left costophrenic angle is blunted.", "+blunt@left_costophrenic"),
@@ -48,6 +65,7 @@ PLACES = [
     # devices
     ("Endotracheal tube above the carina.", "+tube@trachea"),
     ("Central line with tip in the SVC.", "+catheter@svc"),
+    ("Enteric tube passes through the trachea into the stomach.", "+tube@stomach"),
     # several words for one thing
     ("Pulmonary oedema.", "+edema@pulmonary"),
     ("Air-space disease in the lingula.", "+disease@upper_left_lobe"),
