@@ -1,6 +1,5 @@
 """From the sections of a report to findings, each with the words that decided it."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,8 +16,7 @@ REMEMBERED_SENTENCES = 1 << 16
 Offsets = tuple[int, int]  # from the first character to the one after the last
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A pathology at an anatomy, as a report says it.
 
     Attributes:
