@@ -15,6 +15,7 @@ SYNONYMS = FOLDER / "synonyms.yaml"
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:[.,]\d+)*|_+|[^\w\s-]")
 PRESENCES = ("absent", "uncertain", "present", "ignored")
 DIRECTIONS = ("before", "after", "either")
+COMPANION = "companion"  # the value of a stop that joins what lies together
 GRAMMAR = {
     "stop": "stops", "preposition": "prepositions", "verb": "verbs", "degree": "degrees",
     "elsewhere": "elsewhere", "nothing": "nothing",
@@ -28,7 +29,7 @@ class Entry:
     Attributes:
         kind: noun, adjective, place, zone, side, cue_before, cue_after, cue_either, stop, join, degree, elsewhere,
             preposition, verb or nothing.
-        value: the pathology, the place, the zone, the presence or the kind of join.
+        value: the pathology, the place, the zone, the presence, the kind of join, or companion of a stop.
         side: the side that a place word carries by itself, such as bibasilar.
         at: the place that a noun always has.
         site: the place that a noun has where the report names none, or "" for its pathology's.
@@ -196,6 +197,8 @@ class _Builder:
                 self.check(direction, DIRECTIONS, "a direction of cues (before, after or either)")
                 for phrase in phrases:
                     self.add(phrase, f"cue_{direction}", presence)
+        for phrase in content["companions"]:
+            self.add(phrase, "stop", COMPANION)
         for kind, key in GRAMMAR.items():
             for phrase in content[key]:
                 self.add(phrase, kind, "")

@@ -1,9 +1,10 @@
 """Where a finding is: sides and zones to places, places to findings, by coordination, grammar and default sites."""
 
-from components.reports.lexicon import Lexicon
+from components.reports.lexicon import COMPANION, Lexicon
 from components.reports.mentions import Item
 
 SIDE_ONLY = ""  # the value of a place of which only the side is said
+CHEST = ("pulmonary", "pleura", "interstitium")  # default sites of what may accompany a finding in the lungs
 
 
 def compose(items: list[Item], lexicon: Lexicon) -> list[Item]:
@@ -60,6 +61,7 @@ class Grammar:
         self.items, self.lexicon = items, lexicon
         self.taken: set[int] = set()  # the places that an earlier finding has
         self.inherited: list[Item] = []  # the places of the finding before
+        self.companion = False  # whether a companion stands between
 
     def places(self, index: int) -> list[Item] | None:
         """The places of a finding; an empty list where none is said, None where it is no finding of its own.
@@ -71,16 +73,26 @@ class Grammar:
         if places is None:
             return None
         if item.kind == "noun":
-            if self.inherited and not any(place.side or place.value not in self.lexicon.weak for place in places):
+            if self._inherits(item) and not any(place.side or place.value not in self.lexicon.weak for place in places):
                 places = self.inherited
             places = places or self._topic(index)
             self.inherited = places
         self.taken.update(map(id, places))
         return places
 
-    def forget(self) -> None:
-        """A new clause begins: what follows inherits nothing."""
-        self.inherited = []
+    def _inherits(self, item: Item) -> bool:
+        """Whether a finding without a place may lie where the one before it does."""
+        in_chest = item.site or self.lexicon.sites.get(item.value) in CHEST
+        return bool(self.inherited) and (bool(in_chest) or not self.companion)
+
+    def pass_stop(self, stop: Item) -> None:
+        """A new clause begins: what follows inherits nothing, or after a companion a place in the lungs."""
+        self.companion = stop.value == COMPANION
+        self.inherited = [
+            place
+            for place in self.inherited
+            if self.companion and (place.value == SIDE_ONLY or place.value in self.lexicon.groups)
+        ]
 
     def _of_noun(self, index: int) -> list[Item]:
         before, (after, shared) = self._before(index), self._after(index)

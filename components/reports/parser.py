@@ -93,7 +93,7 @@ def parse_sentence(sentence: str) -> Sentence:
     found: list[Statement] = []
     for index, item in enumerate(items):
         if item.kind == "stop":
-            grammar.forget()
+            grammar.pass_stop(item)
         if item.kind not in ("noun", "adjective"):
             continue
         places = grammar.places(index)

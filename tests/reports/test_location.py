@@ -53,6 +53,10 @@ PLACES = [
     ("Nodule over the third rib.", "+nodule@rib"),
     # what others share, and what has its own
     ("Hilar enlargement or calcification of the aorta.", "?enlarge@hilar_unspec ?calcification@aorta"),
+    # what lies together
+    ("Left lower lobe consolidation with a small effusion.", "+consolidation@lower_left_lobe +effusion@left_pleural"),
+    ("Left base opacity with a PICC.", "+opacity@left_lower_lung +picc@unspecified +catheter@unspecified"),
+    ("Enlarged heart with edema.", "+cardiomegaly@heart_size +edema@pulmonary"),
     # subject and predicate
     ("Heart size normal, lungs clear of edema.",
      "+normal@heart_size -cardiomegaly@heart_size -edema@left_lung_unspec -edema@right_lung_unspec"),
