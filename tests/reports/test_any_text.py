@@ -1,7 +1,7 @@
 """Whatever stands in a report, it is parsed without an error, in linear time, the same each time, within its bounds."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
@@ -49,6 +49,7 @@ def test_a_denial_after_a_report_adds_no_present_finding(text: str, denial: str)
     def present(report: str) -> set[tuple[str, str]]:
         return {(found.pathology, found.anatomy) for found in read(report).findings if found.presence == "present"}
 
+    assume("another_language" not in read(text).notes)  # an English sentence more may tip the scales
     assert present(f"{text}\n\n{denial}") <= present(f"{text}\n\n.")
 
 
