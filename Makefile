@@ -7,7 +7,7 @@ LOCK := requirements/components.lock
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup demo test lint format lock mlflow benchmark-reports benchmark-medspacy clean
+.PHONY: help setup demo test lint format lock mlflow clean
 
 help: setup ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -48,6 +48,11 @@ lock: setup ## Settle the versions anew from requirements/components.in
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
 	  --output-file $(LOCK) requirements/components.in
 
+mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri sqlite:///mlflow.db
+
+.PHONY: benchmark-reports benchmark-medspacy
 benchmark-reports: setup ## Measure the report parser, against medspaCy where make benchmark-medspacy made its environment
 	$(BIN)/python -m benchmarks.reports
 
@@ -55,7 +60,3 @@ benchmark-medspacy: ## Make medspaCy's environment for benchmark-reports (it nee
 	$(PYTHON) -m venv .state/medspacy
 	.state/medspacy/bin/pip install --quiet --upgrade pip
 	.state/medspacy/bin/pip install --quiet medspacy==1.3.1 'numpy<2'
-
-mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
-	  --backend-store-uri sqlite:///mlflow.db
