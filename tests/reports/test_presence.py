@@ -35,6 +35,8 @@ ABSENT = [
     ("Calcified mass not seen.", "-calcification@unspecified -mass@pulmonary"),
     ("Hilar prominence is within normal limits.", "-prominence@hilar_unspec"),
     ("There isn't an effusion.", "-effusion@pleural_unspec"),
+    ("Pneumothorax: none.", "-pneumothorax@pleural_unspec"),
+    ("Pleura: No effusion.", "-effusion@pleural_unspec"),
     # gone since the study before, whatever was said of that one
     (
         "Compared to the prior study with a large left effusion, the left effusion has resolved.",
@@ -113,6 +115,7 @@ NOTHING = [
     "On the prior study there was a large effusion.",
     "CT could be performed to rule out a mass.",
     "These findings were discussed.",
+    "Lines and tubes: none.",
 ]
 
 

@@ -44,6 +44,16 @@ PARTS = {
         "FINDINGS: Clear.\nHISTORY: Pain.\nFINDINGS: Effusion.",
         [("findings", "Clear."), ("findings", "Effusion.")],
     ),
+    "both in one": ("FINDINGS/IMPRESSION:\nSmall effusion.", [("findings", "Small effusion.")]),
+    "numbered addenda": (
+        "ADDENDUM #2: A nodule.\nFINDINGS: Clear.",
+        [("addendum", "A nodule."), ("findings", "Clear.")],
+    ),
+    "a wet read": ("WET READ: Small effusion.\nHISTORY: Cough.", [("findings", "Small effusion.")]),
+    "nothing but what was asked and a line after it": (
+        "HISTORY: Cough.\nTwo views show clear lungs.",
+        [("text", "Two views show clear lungs.")],
+    ),
     "an empty section": ("FINDINGS:\n\nIMPRESSION: Normal.", [("impression", "Normal.")]),
 }
 
