@@ -48,8 +48,8 @@ PLACES = [
     ("Pericardial effusion.", "+fluid@heart_border"),
     ("Retrocardiac and lingular opacity.", "+opacity@retrocardiac +opacity@upper_left_lobe"),
     # places that say little, and mere landmarks
-    ("Left apical pleural-parenchymal scarring.", "+scar@left_apical_lung +scar@left_pleural"),
-    ("Nodule in the right apex projecting over the third rib.", "+nodule@right_apical_lung"),
+    ("Right apical pleural and parenchymal fibrosis.", "+scar@right_apical_lung +scar@right_pleural"),
+    ("Mass of the left apex overlying the second rib.", "+mass@left_apical_lung"),
     ("Nodule over the third rib.", "+nodule@rib"),
     # what others share, and what has its own
     ("Hilar enlargement or calcification of the aorta.", "?enlarge@hilar_unspec ?calcification@aorta"),
