@@ -20,7 +20,7 @@ from components.reports.parser import Finding, parse_parts
 from components.reports.text import EVIDENCE, Span, sections
 
 NOTES = ("empty", "cut", "control_characters", "no_heading", "another_language")
-LONGEST_REPORT = 1_000_000  # characters
+LONGEST_REPORT = 200_000  # characters: many times the longest that a radiologist writes
 JUDGED_CHARACTERS = 1000  # enough to tell a language
 FEWEST_WORDS = 6  # a note of fewer words is too short to tell
 KNOWN_SHARE = 0.55  # English reports lie above two thirds; other languages, which share the Latin terms, below a half

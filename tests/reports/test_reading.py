@@ -10,7 +10,7 @@ ODD = {
     "control characters between words": ("FINDINGS: left\x00effusion.\x07", ("control_characters",), 1),
     "control characters alone": ("\x00\x1b\x9f", ("empty", "control_characters"), 0),
     "no heading at all": ("Left effusion is seen.", ("no_heading",), 1),
-    "more than a megabyte": (
+    "a megabyte": (
         "FINDINGS: Left effusion is seen. " + "The patient is here. " * 48_000 + "Edema.",
         ("cut",),
         1,
