@@ -111,6 +111,8 @@ class Grammar:
 
     def _with_sides(self, before: list[Item], after: list[Item]) -> list[Item]:
         """ "Mid lung opacities bilaterally"; "left effusion, and on the right as well": here both sides are meant."""
+        if not after:
+            return before
         if any(place.side for place in before):
             return before + after if all(place.value == SIDE_ONLY for place in before) else before
         return [
@@ -192,7 +194,7 @@ class Grammar:
         of_findings = self.items[index].value not in self.lexicon.of_places
         subject = self._subject(index) if self._is_predicate(index) or self._stands_alone(index) else []
         if subject:
-            return subject
+            return self._with_sides(subject, self._sides_after(index))
         places: list[Item] = []
         own = 0  # how many of them stand before the last join
         for position in range(index + 1, len(self.items)):
@@ -206,8 +208,20 @@ class Grammar:
                 return places[:own] or (self._of_noun(position) if of_findings else None)
             elif item.kind != "adjective" or places:
                 break
+        if places and places[-1].value == SIDE_ONLY:  # "blunted costophrenic angles bilaterally"
+            named = [place for place in places if place.value != SIDE_ONLY]
+            places = self._with_sides(named, places[-1:]) if named else places
         places = places or self._subject(index) or self._elided_subject(index)
         return places if places or of_findings else None
+
+    def _sides_after(self, index: int) -> list[Item]:
+        """The sides said after an adjective: "the hila are enlarged bilaterally"."""
+        for item in self.items[index + 1 :]:
+            if item.kind == "place" and item.value == SIDE_ONLY:
+                return [item]
+            if item.kind != "preposition":
+                break
+        return []
 
     def _is_predicate(self, index: int) -> bool:
         """Whether a verb stands before an adjective: "the lungs are clear"."""
