@@ -86,6 +86,7 @@ class Lexicon:
     zones: dict[str, dict[str, str]]
     groups: dict[str, str]
     weak: frozenset[str]
+    airless: frozenset[str]
     courses: frozenset[str]
     landmarks: frozenset[str]
     before_landmarks: frozenset[str]
@@ -243,6 +244,9 @@ class _Builder:
             zones=content["zones"],
             groups={place: group for zone in content["zones"].values() for group, place in zone.items()}
             | dict(content["groups"]),
+            airless=frozenset(
+                self.check(name, content["places"], "a place of this file") for name in content["airless"]
+            ),
             courses=frozenset(
                 self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary") for name in content["courses"]
             ),

@@ -135,7 +135,11 @@ class Grammar:
             elif item.kind == "preposition" or (item.kind == "adjective" and places):
                 # "in the right base and lingular scarring", "normal heart and aortic ectasia": the first is another's.
                 return places[: nearest or len(places)][::-1]
-            elif not (item.kind == "adjective" or (item.kind == "cue_before" and not places and after_place)):
+            elif item.kind == "cue_before" and not places and after_place:
+                in_lungs = self.lexicon.sites.get(self.items[index].value) in CHEST
+                if in_lungs and self.items[position - 1].value in self.lexicon.airless:
+                    break
+            elif item.kind != "adjective":
                 break
         return places[::-1]
 

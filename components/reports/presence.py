@@ -19,7 +19,7 @@ class Decision(NamedTuple):
 
 
 UNSAID = Decision("present", None)
-NORMAL = "normal"
+HEALTHY = frozenset({"normal", "unremarkable"})
 DENYING = ("no", "not", "without")
 
 
@@ -130,13 +130,14 @@ def _backward(items: list[Item], index: int) -> Decision | None:
 
 
 def _called_normal(items: list[Item], decisions: list[Decision]) -> None:
-    """ "Hilar prominence is within normal limits" denies it."""
-    for index, item in enumerate(items[2:], 2):
-        if item.kind != "adjective" or item.value != NORMAL or NORMAL not in item.phrase:
+    """ "Hilar prominence is within normal limits" denies it, and so does "normal lung markings"."""
+    for index, item in enumerate(items):
+        if item.kind != "adjective" or HEALTHY.isdisjoint(item.phrase.split()):
             continue
-        said_of_finding = items[index - 1].kind == "verb" and items[index - 2].kind == "noun"
-        if said_of_finding and decisions[index].presence == decisions[index - 2].presence == "present":
-            decisions[index - 2] = Decision("absent", item)
+        subject = index - 2 if index > 1 and items[index - 1].kind == "verb" else index + 1
+        of_finding = subject < len(items) and items[subject].kind == "noun"
+        if of_finding and decisions[index].presence == decisions[subject].presence == "present":
+            decisions[subject] = Decision("absent", item)
 
 
 def _denies_change(cue: Item | None) -> bool:

@@ -34,6 +34,8 @@ ABSENT = [
     ),
     ("Calcified mass not seen.", "-calcification@unspecified -mass@pulmonary"),
     ("Hilar prominence is within normal limits.", "-prominence@hilar_unspec"),
+    ("Normal lung markings.", "-marking@interstitium"),
+    ("The lung markings are unremarkable.", "-marking@interstitium"),
     ("There isn't an effusion.", "-effusion@pleural_unspec"),
     ("Pneumothorax: none.", "-pneumothorax@pleural_unspec"),
     ("Pleura: No effusion.", "-effusion@pleural_unspec"),
@@ -53,6 +55,7 @@ PRESENT = [
     ("Opacity consistent with pneumonia.", "+opacity@pulmonary +pneumonia@pulmonary"),
     ("Right PICC.", "+picc@right_lung_unspec +catheter@right_lung_unspec"),
     ("Persistent edema.", "+edema@pulmonary"),
+    ("Abnormal opacity.", "+opacity@pulmonary +abnormality@unspecified"),
     ("Interval decrease in the right effusion.", "+effusion@right_pleural"),
     ("No interval change in cardiomegaly or effusions.", "+cardiomegaly@heart_size +effusion@pleural_unspec"),
     ("The left effusion seen previously is smaller.", "+effusion@left_pleural"),
@@ -97,6 +100,7 @@ MIXED = [
     ("Without pneumothorax on the left, moderate effusion on the right.",
      "-pneumothorax@left_pleural +effusion@right_pleural"),
     ("No pneumothorax on the right, effusion on the left.", "-pneumothorax@right_pleural +effusion@left_pleural"),
+    ("Normal heart size without edema.", "+normal@heart_size -cardiomegaly@heart_size -edema@pulmonary"),
     ("No pneumothorax, mild cardiomegaly.", "-pneumothorax@pleural_unspec +cardiomegaly@heart_size"),
     ("No pneumonia is seen, but pneumonia is not excluded.", "-pneumonia@pulmonary ?pneumonia@pulmonary"),
     ("No edema or effusion, and the heart is enlarged.",
@@ -116,6 +120,7 @@ NOTHING = [
     "CT could be performed to rule out a mass.",
     "These findings were discussed.",
     "Lines and tubes: none.",
+    "EKG leads overlie the chest.",
 ]
 
 
