@@ -78,3 +78,12 @@ lock: setup ## Settle the versions anew from requirements/*.in
 mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000 (also part of services)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///mlflow.db
+
+.PHONY: benchmark-reports benchmark-medspacy
+benchmark-reports: setup ## Measure the report parser, against medspaCy where make benchmark-medspacy made its environment
+	$(BIN)/python -m benchmarks.reports
+
+benchmark-medspacy: ## Make medspaCy's environment for benchmark-reports (it needs another numpy)
+	$(PYTHON) -m venv .state/medspacy
+	.state/medspacy/bin/pip install --quiet --upgrade pip
+	.state/medspacy/bin/pip install --quiet medspacy==1.3.1 'numpy<2'

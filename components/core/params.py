@@ -71,6 +71,26 @@ class Ingest(Section):
     )
 
 
+class Reports(Section):
+    """From reports to findings."""
+
+    source: Literal["parser", "radgraph"] = Field(
+        description="Who reads the reports: the parser here, or RadGraph, whose output is then read from a file."
+    )
+    radgraph: Annotated[str, Field(min_length=1)] | None = Field(
+        description="RadGraph's JSON, for the source radgraph; not hashed, so give a changed file another name."
+    )
+    min_patients: int = Field(
+        ge=2, le=1000, description="A word that fewer patients have is never listed as missing in the lexicon."
+    )
+
+    @model_validator(mode="after")
+    def _names_the_file(self) -> "Reports":
+        if self.source == "radgraph" and self.radgraph is None:
+            raise ValueError("radgraph must name RadGraph's JSON file where source is radgraph")
+        return self
+
+
 class Quality(Section):
     """What the tables must satisfy before anything is trained on them."""
 
@@ -236,6 +256,7 @@ class Params(Section):
     phantom: Phantom
     inventory: Inventory
     ingest: Ingest
+    reports: Reports
     quality: Quality
     knowledge: Knowledge
     pretrain: Pretrain

@@ -8,13 +8,17 @@ from great_expectations.core.expectation_validation_result import ExpectationSui
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaSectionView
 
+from components.quality import prevalence
+from components.quality.prevalence import Prevalence
 from components.quality.validation import Outcome
 
 # The names of the classes are those that Great Expectations' templates use.
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { margin: 0 auto; max-width: 75rem; padding: 1rem 1.5rem 4rem; }
-h1 { font-size: 1.5rem; } h5, .alert { font-size: 1.05rem; font-weight: 600; margin: 1rem 0 .3rem; }
+h1 { font-size: 1.5rem; }
+h2 { font-size: 1.2rem; }
+h5, .alert { font-size: 1.05rem; font-weight: 600; margin: 1rem 0 .3rem; }
 table { border-collapse: collapse; width: 100%; margin-bottom: .8rem; }
 th, td { border-bottom: 1px solid #8884; padding: .35rem .6rem; text-align: left; vertical-align: top; }
 td div { overflow-wrap: anywhere; }
@@ -77,10 +81,14 @@ def _sections(result: ExpectationSuiteValidationResult) -> str:
 
 
 def write_docs(
-    folder: Path, dataset: str, results: dict[str, ExpectationSuiteValidationResult], outcomes: Sequence[Outcome]
+    folder: Path,
+    dataset: str,
+    results: dict[str, ExpectationSuiteValidationResult],
+    outcomes: Sequence[Outcome],
+    said: Prevalence | None,
 ) -> None:
-    """Write `index.html`, the verdict on every expectation, and a page for each table."""
-    bodies = {"index": _summary(outcomes)}
+    """Write `index.html`, the verdict on every expectation, a page for each table, and one on what the reports say."""
+    bodies = {"index": _summary(outcomes)} | ({"prevalence": prevalence.body(said)} if said else {})
     for name, result in results.items():
         bodies[name] = _verdict([outcome for outcome in outcomes if outcome.frame == name]) + _sections(result)
     links = " ".join(f'<a href="{name}.html">{name}</a>' for name in bodies)

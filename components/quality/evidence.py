@@ -21,7 +21,7 @@ BORDER_PIXELS = 1.0
 
 @dataclass(frozen=True)
 class Tables:
-    """What inventory, ingest and reports wrote of a dataset; findings and labels only where it has reports."""
+    """What inventory, ingest and reports wrote of a dataset; the last three only where it has reports."""
 
     inventory: pd.DataFrame
     manifest: pd.DataFrame
@@ -30,6 +30,7 @@ class Tables:
     images: Path
     findings: pd.DataFrame | None = None
     labels: StudyLabels | None = None
+    unmatched: pd.DataFrame | None = None
 
 
 def read_tables(dataset: str, with_reports: bool) -> Tables:
@@ -54,6 +55,7 @@ def read_tables(dataset: str, with_reports: bool) -> Tables:
         rejected=pd.concat([tables.rejected, refused], ignore_index=True),
         findings=read_table(paths.FINDINGS / "findings.parquet", "findings"),
         labels=StudyLabels.read(paths.FINDINGS / "labels.npz"),
+        unmatched=read_table(paths.FINDINGS / "unmatched.parquet", "unmatched"),
     )
 
 
@@ -148,7 +150,8 @@ def frames(tables: Tables) -> dict[str, pd.DataFrame]:
         "rejected": shown(tables.rejected, "id", names),
     }
     made["annotations"]["known"] = made["annotations"]["image_id"].isin(made["manifest"]["image_id"]).map(str)
-    if tables.findings is not None and tables.labels is not None:
+    if tables.findings is not None and tables.labels is not None and tables.unmatched is not None:
         made["findings"] = shown(tables.findings, "study_id", names)
+        made["unmatched"] = shown(tables.unmatched, "word", names)
         made["reports"] = reports(tables.findings, tables.labels)
     return made

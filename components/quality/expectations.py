@@ -139,6 +139,7 @@ def report_suites(settings: Quality) -> Suites:
             one_of("pathology_known", "pathology", PATHOLOGIES, "a pathology is one of the 75"),
             one_of("anatomy_known", "anatomy", ANATOMIES, "an anatomy is one of the 51"),
         ],
+        "unmatched": [no_identifiers("unmatched")],
         "reports": [
             unique("report_study_ids_unique", "id", "no study has two rows of labels"),
             at_least(

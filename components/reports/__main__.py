@@ -1,26 +1,42 @@
-"""`python -m components.reports` is the stage; `… parse IN.jsonl --out OUT.jsonl` parses any reports.
+"""`python -m components.reports` is the stage; `… parse` and `… explain` work on any reports.
 
-parse reads a report a line, {"id", "findings", "impression"} or {"id", "text"}, and writes a line for each:
-{"id", "present": [[pathology, anatomy], …], "absent": […], "uncertain": […]}.
+Both read a report a line, {"id", "findings", "impression"} or {"id", "text"}. parse writes a line for each,
+{"id", "present": [[pathology, anatomy], …], "absent": […], "uncertain": […]}; explain writes a page that shows each
+report with its findings, their places and the cues that decided.
 """
 
+import sys
 from pathlib import Path
 
 from components.core.command import finish, guarded, parser_of, run_stage
 from components.reports import stage
+from components.reports.explain import explain_file
 from components.reports.lines import parse_file
+from components.reports.reading import NOTES
+
+
+def told(counts: dict[str, int]) -> str:
+    """How many reports were read, and what was odd about how many of them."""
+    odd = ", ".join(f"{count} {note.replace('_', ' ')}" for note, count in counts.items() if count and note in NOTES)
+    return f"{counts['reports']} reports{f' ({odd})' if odd else ''}"
 
 
 def main() -> None:
     """Run what the command line asks for."""
     parser = parser_of("reports", __doc__, None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    parse = commands.add_parser("parse", help="parse the reports of a JSON-lines file")
-    parse.add_argument("source", metavar="IN.jsonl", type=Path, help="a report a line")
-    parse.add_argument("--out", metavar="OUT.jsonl", type=Path, required=True, help="where the triplets go")
+    for name, to, help_text, content in (
+        ("parse", "OUT.jsonl", "parse the reports of a JSON-lines file", "triplets"),
+        ("explain", "page.html", "show the reports of a JSON-lines file with what was found", "page"),
+    ):
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("source", metavar="IN.jsonl", type=Path, help="a report a line")
+        command.add_argument("--out", metavar=to, type=Path, required=True, help=f"where the {content} goes")
     arguments = parser.parse_args()
     if arguments.command == "parse":
-        finish(guarded(lambda: parse_file(arguments.source, arguments.out)))
+        finish(guarded(lambda: print(told(parse_file(arguments.source, arguments.out)), file=sys.stderr)))
+    if arguments.command == "explain":
+        finish(guarded(lambda: explain_file(arguments.source, arguments.out)))
     finish(guarded(lambda: run_stage("reports", stage.run, None)))
 
 

@@ -12,8 +12,14 @@ import yaml
 from components.core.vocabulary import ANATOMY_INDEX, FOLDER, PATHOLOGY_INDEX
 
 SYNONYMS = FOLDER / "synonyms.yaml"
-WORD = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|_+|[^\w\s-]")
+WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:[.,]\d+)*|_+|[^\w\s-]")
 PRESENCES = ("absent", "uncertain", "present", "ignored")
+DIRECTIONS = ("before", "after", "either")
+COMPANION = "companion"  # the value of a stop that joins what lies together
+GRAMMAR = {
+    "stop": "stops", "preposition": "prepositions", "verb": "verbs", "degree": "degrees",
+    "elsewhere": "elsewhere", "nothing": "nothing",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +27,12 @@ class Entry:
     """What a phrase of the lexicon is.
 
     Attributes:
-        kind: noun, adjective, place, zone, side, cue_before, cue_after, stop, join, preposition, verb or nothing.
-        value: the pathology, the place, the zone, the presence or the kind of join.
+        kind: noun, adjective, place, zone, side, cue_before, cue_after, cue_either, stop, join, degree, elsewhere,
+            preposition, verb or nothing.
+        value: the pathology, the place, the zone, the presence, the kind of join, or companion of a stop.
         side: the side that a place word carries by itself, such as bibasilar.
-        at: the place that a noun carries by itself.
+        at: the place that a noun always has.
+        site: the place that a noun has where the report names none, or "" for its pathology's.
         phrase: the phrase as the lexicon has it, which is what a table may show.
     """
 
@@ -33,6 +41,7 @@ class Entry:
     phrase: str
     side: str = ""
     at: str = ""
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,10 @@ class Place:
     """The anatomies that a place stands for, by the side that is said: left, right, both, or none ("")."""
 
     by_side: dict[str, tuple[str, ...]]
+
+    def has(self, side: str) -> bool:
+        """Whether a side is said that makes a difference to it."""
+        return side != "" and (side in self.by_side or (side == "both" and "left" in self.by_side))
 
     def anatomies(self, side: str) -> tuple[str, ...]:
         """The anatomies on a side; a place without sides is the same on each."""
@@ -52,10 +65,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The compiled lexicon; `tree` maps word to subtree, with the entry of a phrase that ends there under ""."""
+    """The compiled lexicon; `tree` maps word to subtree, with the entry of a phrase that ends there under "".
+
+    `words` are all single words of it, `english` those that carry the grammar and no finding.
+    """
 
     spellings: dict[str, tuple[str, ...]]
     tree: dict[str, Any]
+    words: frozenset[str]
+    english: frozenset[str]
     headings: dict[str, str]
     abbreviations: frozenset[str]
     places: dict[str, Place]
@@ -64,9 +82,14 @@ class Lexicon:
     also: dict[str, tuple[str, ...]]
     healthy: frozenset[str]
     of_places: frozenset[str]
+    vague: frozenset[str]
     zones: dict[str, dict[str, str]]
     groups: dict[str, str]
     weak: frozenset[str]
+    airless: frozenset[str]
+    courses: frozenset[str]
+    landmarks: frozenset[str]
+    before_landmarks: frozenset[str]
     meanings: dict[tuple[str, str], str]
     entailments: dict[tuple[str, str], tuple[str, ...]]
 
@@ -138,8 +161,11 @@ class _Builder:
         for special in content["phrases"]:
             for phrase in special["say"]:
                 self.check(special["means"], PATHOLOGY_INDEX, "a pathology of the vocabulary")
-                at = self.check(special["at"], content["places"], "a place of this file") if "at" in special else ""
-                self.add(phrase, "noun", special["means"], inflect=True, at=at)
+                at, site = (
+                    self.check(special[key], content["places"], "a place of this file") if key in special else ""
+                    for key in ("at", "place")
+                )
+                self.add(phrase, "noun", special["means"], inflect=True, at=at, site=site)
         for name, term in content["pathologies"].items():
             self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary")
             for kind in ("noun", "adjective"):
@@ -169,10 +195,13 @@ class _Builder:
         for presence, cues in content["cues"].items():
             self.check(presence, PRESENCES, "a presence")
             for direction, phrases in cues.items():
+                self.check(direction, DIRECTIONS, "a direction of cues (before, after or either)")
                 for phrase in phrases:
                     self.add(phrase, f"cue_{direction}", presence)
-        for kind in ("stop", "preposition", "verb", "nothing"):
-            for phrase in content[kind if kind == "nothing" else f"{kind}s"]:
+        for phrase in content["companions"]:
+            self.add(phrase, "stop", COMPANION)
+        for kind, key in GRAMMAR.items():
+            for phrase in content[key]:
                 self.add(phrase, kind, "")
 
     def lexicon(self) -> Lexicon:
@@ -184,6 +213,8 @@ class _Builder:
         return Lexicon(
             spellings=self.spellings,
             tree=self.tree,
+            words=frozenset(word for words in self.phrases for word in words).union(self.spellings, content["english"]),
+            english=frozenset(content["english"]),
             headings={
                 heading: "" if section == "ignored" else section
                 for section, headings in content["sections"].items()
@@ -209,9 +240,23 @@ class _Builder:
             },
             healthy=frozenset(name for name, term in terms.items() if term.get("healthy")),
             of_places=frozenset(name for name, term in terms.items() if term.get("healthy") or term.get("of_places")),
+            vague=frozenset(name for name, term in terms.items() if term.get("vague")),
             zones=content["zones"],
             groups={place: group for zone in content["zones"].values() for group, place in zone.items()}
             | dict(content["groups"]),
+            airless=frozenset(
+                self.check(name, content["places"], "a place of this file") for name in content["airless"]
+            ),
+            courses=frozenset(
+                self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary") for name in content["courses"]
+            ),
+            landmarks=frozenset(
+                self.check(name, content["places"], "a place of this file") for name in content["landmarks"]["places"]
+            ),
+            before_landmarks=frozenset(
+                self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary")
+                for name in content["landmarks"]["findings"]
+            ),
             weak=frozenset(self.check(name, content["places"], "a place of this file") for name in content["weak"]),
             meanings={
                 (say, at): rule["means"] for rule in content["meanings"] for say in rule["say"] for at in rule["at"]
@@ -236,6 +281,19 @@ def read_lexicon(path: Path) -> Lexicon:
         return _Builder(content, path.name).lexicon()
     except KeyError as error:
         raise ValueError(f"{path.name}: {error} is missing") from None
+
+
+def targets(known: Lexicon) -> list[str]:
+    """Every phrase by which a lexicon knows a finding, inflections included."""
+    phrases: list[str] = []
+    waiting: list[tuple[tuple[str, ...], dict[str, Any]]] = [((), known.tree)]
+    while waiting:
+        words, node = waiting.pop()
+        entry = node.get("")
+        if entry is not None and entry.kind in ("noun", "adjective"):
+            phrases.append(" ".join(words))
+        waiting.extend(((*words, word), below) for word, below in node.items() if word)
+    return sorted(phrases)
 
 
 @cache

@@ -1,39 +1,38 @@
 """Reports as lines of JSON to triplets as lines of JSON: `python -m components.reports parse`."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from components.core.records.whole import whole_file
-from components.reports.parser import Finding, parse, parse_parts
+from components.reports.parser import Finding
+from components.reports.reading import NOTES, read
 from components.reports.text import Span
+from components.reports.verdicts import verdicts
 
 SHAPES = '{"id", "findings", "impression"} or {"id", "text"}'
 PRESENCES = ("present", "absent", "uncertain")
+HEADED = ("findings", "impression")
 
 
-def findings_of(report: dict[str, Any]) -> list[Finding]:
-    """The findings of a report in either shape; missing or null parts are empty."""
+def text_of(report: dict[str, Any]) -> tuple[str, list[Span] | None]:
+    """The text of a report in either shape, and its parts where they are given; missing or null parts are empty."""
     if "text" in report:
-        return parse(report["text"])
+        return report["text"], None
     parts, text = [], ""
-    for name in ("findings", "impression"):
+    for name in HEADED:
         body = report.get(name) or ""
         parts.append(Span(name, len(text), len(text) + len(body)))
         text += body + "\n"
-    return parse_parts(text, parts)
+    return text, parts
 
 
 def triplets(findings: list[Finding]) -> dict[str, list[list[str]]]:
-    """Sorted (pathology, anatomy) pairs by presence; of a pair said in several ways, present wins, then absent."""
-    strongest: dict[tuple[str, str], str] = {}
-    for finding in findings:
-        pair = (finding.pathology, finding.anatomy)
-        known = strongest.get(pair)
-        if known is None or PRESENCES.index(finding.presence) < PRESENCES.index(known):
-            strongest[pair] = finding.presence
-    return {name: sorted(list(pair) for pair, said in strongest.items() if said == name) for name in PRESENCES}
+    """Sorted (pathology, anatomy) pairs by presence; `verdicts` decides where a pair is said in several ways."""
+    decided = verdicts(findings)
+    return {name: sorted(list(pair) for pair, said in decided.items() if said == name) for name in PRESENCES}
 
 
 def checked(line: str, where: str) -> dict[str, Any]:
@@ -50,16 +49,16 @@ def checked(line: str, where: str) -> dict[str, Any]:
         raise ValueError(f"{where} is not an object with an id; a line is {SHAPES}")
     if not isinstance(report["id"], str | int) or isinstance(report["id"], bool):
         raise ValueError(f"{where}: the id is neither a text nor a whole number")
-    if not {"text", "findings", "impression"} & set(report):
+    if not {"text", *HEADED} & set(report):
         raise ValueError(f"{where} holds no report; a line is {SHAPES}")
-    for key in ("text", "findings", "impression"):
+    for key in ("text", *HEADED):
         if not isinstance(report.get(key, ""), str) and not (report[key] is None and key != "text"):
             raise ValueError(f"{where}: {key} is not a text")
     return report
 
 
-def parsed_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The triplets of every report of a file.
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Every report of a file, checked.
 
     Raises:
         ValueError: the file is not UTF-8, a line is not a report (see `checked`), or an id stands twice.
@@ -76,11 +75,19 @@ def parsed_lines(path: Path) -> Iterator[dict[str, Any]]:
                 report = checked(line, where)
                 if lines_of.setdefault(report["id"], number) != number:
                     raise ValueError(f"{where}: the id stands in line {lines_of[report['id']]} already")
-                yield {"id": report["id"], **triplets(findings_of(report))}
+                yield report
 
 
-def parse_file(source: Path, out: Path) -> None:
-    """Parse every report of a file; the result appears whole or not at all."""
+def parse_file(source: Path, out: Path) -> dict[str, int]:
+    """Parse every report of a file; the result appears whole or not at all.
+
+    Returns:
+        How many reports there are, and how many of them have each of `reading.NOTES`.
+    """
+    counts = Counter({"reports": 0, **dict.fromkeys(NOTES, 0)})
     with whole_file(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for result in parsed_lines(source):
-            file.write(json.dumps(result) + "\n")
+        for report in read_lines(source):
+            reading = read(*text_of(report))
+            counts.update(["reports", *reading.notes])
+            file.write(json.dumps({"id": report["id"], **triplets(reading.findings)}) + "\n")
+    return dict(counts)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from components.reports.lexicon import WORD, Entry, Lexicon
 
+TELLING = ("noun", "adjective", "place")
+
 
 @dataclass(slots=True)
 class Item:
@@ -13,8 +15,7 @@ class Item:
         kind, value, phrase: as in `lexicon.Entry`.
         start, end: offsets in the sentence, in characters.
         side: of a place: left, right, both or "".
-        at: of a noun: the place it carries by itself, or "".
-        gap: whether words that the lexicon does not know stand between the previous item and this one.
+        at, site: of a noun: the place it always has, and the one it has where none is said, or "".
     """
 
     kind: str
@@ -24,12 +25,12 @@ class Item:
     end: int
     side: str = ""
     at: str = ""
-    gap: bool = False
+    site: str = ""
 
 
 def lower(text: str) -> str:
-    """Lower case of the same length: a dotted capital I would become two characters."""
-    return text.replace("İ", "I").lower()
+    """Lower case of the same length, with plain apostrophes: a dotted capital I would become two characters."""
+    return text.replace("İ", "I").replace("’", "'").lower()
 
 
 def _longest(words: list[str], begin: int, tree: dict) -> tuple[Entry | None, int]:
@@ -46,27 +47,47 @@ def _longest(words: list[str], begin: int, tree: dict) -> tuple[Entry | None, in
     return found, length
 
 
-def items_of(sentence: str, lexicon: Lexicon) -> list[Item]:
-    """Everything that the lexicon knows in a sentence, in order."""
+def items_of(sentence: str, lexicon: Lexicon) -> tuple[list[Item], list[tuple[str, str]]]:
+    """What the lexicon knows in a sentence, in order, and what it does not.
+
+    Returns:
+        The items, and the words in lower case that no phrase holds but that stand right beside a finding or a place,
+        each with that phrase: what might be missing in the lexicon.
+    """
+    tree, spellings = lexicon.tree, lexicon.spellings
     words: list[str] = []
     spans: list[tuple[int, int]] = []
     for match in WORD.finditer(lower(sentence)):
         word = match.group()
-        if word[0] == "_":
-            word = "___"
-        for read in lexicon.spellings.get(word, (word,)):
+        reads = spellings.get(word)
+        if reads is None:
+            words.append(word if word[0] != "_" else "___")
+            spans.append(match.span())
+            continue
+        for read in reads:
             words.append(read)
             spans.append(match.span())
     items: list[Item] = []
-    position, gap = 0, False
+    unmatched: list[tuple[str, str]] = []
+    position = 0
+    unknown = beside = ""  # the unknown word just passed, and the phrase of a finding or place just passed
     while position < len(words):
-        entry, length = _longest(words, position, lexicon.tree)
+        entry, length = _longest(words, position, tree) if words[position] in tree else (None, 0)
         if entry is None:
-            position, gap = position + 1, True
+            start, end = spans[position]
+            word = words[position]
+            unknown = word if word.isalpha() and word not in lexicon.english and sentence[start:end].islower() else ""
+            if unknown and beside:
+                unmatched.append((unknown, beside))
+            beside = ""
+            position += 1
             continue
+        beside = entry.phrase if entry.kind in TELLING else ""
+        if unknown and beside:
+            unmatched.append((unknown, beside))
+        unknown = ""
         if entry.kind != "nothing":
             start, end = spans[position][0], spans[position + length - 1][1]
-            items.append(Item(entry.kind, entry.value, entry.phrase, start, end, entry.side, entry.at, gap))
-            gap = False
+            items.append(Item(entry.kind, entry.value, entry.phrase, start, end, entry.side, entry.at, entry.site))
         position += length
-    return items
+    return items, unmatched

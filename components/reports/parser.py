@@ -1,19 +1,22 @@
-"""The parser: a report's text to findings, each with the words that decided it."""
+"""From the sections of a report to findings, each with the words that decided it."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from components.reports.lexicon import lexicon
+from components.reports.clauses import separate
+from components.reports.lexicon import Lexicon, lexicon
 from components.reports.location import Grammar, compose, pairs
-from components.reports.mentions import items_of
-from components.reports.presence import decide
-from components.reports.text import Span, sections, sentences
+from components.reports.mentions import Item, items_of
+from components.reports.presence import Decision, decide
+from components.reports.text import Span, sentences
 
 REMEMBERED_SENTENCES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+Offsets = tuple[int, int]  # from the first character to the one after the last
+
+
+class Finding(NamedTuple):
     """A pathology at an anatomy, as a report says it.
 
     Attributes:
@@ -23,6 +26,8 @@ class Finding:
         sentence: its number in the report, counted from 0.
         start, end: offsets of the mention in the report, in characters.
         cue: the phrase of the lexicon that decided the presence, or "".
+        cue_at: where the cue stands in the report, or None.
+        places_at: where the words stand that say the place; empty where it is the default site.
     """
 
     pathology: str
@@ -33,53 +38,97 @@ class Finding:
     start: int
     end: int
     cue: str
+    cue_at: Offsets | None = None
+    places_at: tuple[Offsets, ...] = ()
 
 
-Relative = tuple[str, str, str, int, int, str, bool]
+class Statement(NamedTuple):
+    """A finding within its sentence; `entailed` where a normal statement rules it out. Offsets are the sentence's."""
+
+    pathology: str
+    anatomy: str
+    presence: str
+    at: Offsets
+    cue: str
+    cue_at: Offsets | None
+    places_at: tuple[Offsets, ...]
+    entailed: bool
 
 
-@lru_cache(maxsize=REMEMBERED_SENTENCES)
-def parse_sentence(sentence: str) -> tuple[Relative, ...]:
-    """The findings of one sentence: pathology, anatomy, presence, start, end (in it), cue, whether entailed."""
-    known = lexicon()
-    items = compose(items_of(sentence, known), known)
-    decisions = decide(items, known.healthy)
-    grammar = Grammar(items, known)
-    found: list[Relative] = []
-    for index, item in enumerate(items):
-        if item.kind == "stop":
-            grammar.forget()
-        if item.kind not in ("noun", "adjective"):
-            continue
-        places = grammar.places(index)
-        presence, cue = decisions[index]
-        if places is None or presence == "ignored":
-            continue
-        said, ruled_out = pairs(item, places, presence, known)
-        found.extend((*pair, presence, item.start, item.end, cue, False) for pair in said)
-        if presence == "present":
-            found.extend((*pair, "absent", item.start, item.end, item.phrase, True) for pair in ruled_out)
-    return tuple(dict.fromkeys(found))
+def state(item: Item, places: list[Item], decision: Decision, known: Lexicon) -> list[Statement]:
+    """What a mention at its places states, and what it rules out where it is present."""
+    if item.value in known.vague and decision.presence == "present":
+        return []
+    said, ruled_out = pairs(item, places, decision.presence, known)
+    at, cue = (item.start, item.end), decision.cue
+    places_at = tuple((place.start, place.end) for place in places)
+    words, cue_at = (cue.phrase, (cue.start, cue.end)) if cue else ("", None)
+    stated = [Statement(*pair, decision.presence, at, words, cue_at, places_at, False) for pair in said]
+    if decision.presence == "present":
+        stated += [Statement(*pair, "absent", at, item.phrase, at, places_at, True) for pair in ruled_out]
+    return stated
 
 
-def parse_parts(text: str, parts: list[Span]) -> list[Finding]:
-    """The findings of given stretches of a report.
-
-    What a normal statement entails counts only where the report nowhere asserts, or considers, that very pathology.
-    """
-    known = lexicon()
-    found: list[tuple[Finding, bool]] = []
-    number = 0
-    for part in parts:
-        for start, end in sentences(text, part.start, part.end, known):
-            for pathology, anatomy, presence, begin, finish, cue, entailed in parse_sentence(text[start:end]):
-                where = (part.name, number, start + begin, start + finish)
-                found.append((Finding(pathology, anatomy, presence, *where, cue), entailed))
-            number += 1
+def settled(found: list[tuple[Finding, bool]]) -> list[Finding]:
+    """Without what a normal statement entails of a pathology that the report asserts, or considers, anywhere."""
     asserted = {finding.pathology for finding, _ in found if finding.presence != "absent"}
     return [finding for finding, entailed in found if not (entailed and finding.pathology in asserted)]
 
 
-def parse(text: str) -> list[Finding]:
-    """The findings of a report, in the order of its text; any text is accepted."""
-    return parse_parts(text, sections(text, lexicon()))
+class Sentence(NamedTuple):
+    """What one sentence states, in the order of its words, and the words that the lexicon lacks (see `items_of`)."""
+
+    statements: tuple[Statement, ...]
+    unmatched: tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=REMEMBERED_SENTENCES)
+def parse_sentence(sentence: str) -> Sentence:
+    """Read one sentence."""
+    known = lexicon()
+    matched, unmatched = items_of(sentence, known)
+    items = compose(separate(matched), known)
+    decisions = decide(items, known.healthy)
+    grammar = Grammar(items, known)
+    found: list[Statement] = []
+    for index, item in enumerate(items):
+        if item.kind == "stop":
+            grammar.pass_stop(item)
+        if item.kind not in ("noun", "adjective"):
+            continue
+        places = grammar.places(index)
+        if places is None or decisions[index].presence == "ignored":
+            continue
+        found.extend(state(item, places, decisions[index], known))
+    return Sentence(tuple(dict.fromkeys(found)), tuple(unmatched))
+
+
+def parse_parts(text: str, parts: list[Span]) -> tuple[list[Finding], frozenset[tuple[str, str]]]:
+    """The findings of given stretches of a report, and its unmatched words."""
+    known = lexicon()
+    found: list[tuple[Finding, bool]] = []
+    unmatched: set[tuple[str, str]] = set()
+    number = 0
+    for part in parts:
+        for start, end in sentences(text, part.start, part.end, known):
+            sentence = parse_sentence(text[start:end])
+            unmatched.update(sentence.unmatched)
+            for said in sentence.statements:
+                finding = Finding(
+                    said.pathology,
+                    said.anatomy,
+                    said.presence,
+                    part.name,
+                    number,
+                    *_moved(said.at, start),
+                    said.cue,
+                    _moved(said.cue_at, start) if said.cue_at else None,
+                    tuple(_moved(at, start) for at in said.places_at),
+                )
+                found.append((finding, said.entailed))
+            number += 1
+    return settled(found), frozenset(unmatched)
+
+
+def _moved(at: Offsets, by: int) -> Offsets:
+    return at[0] + by, at[1] + by

@@ -12,7 +12,7 @@ LONGEST_SENTENCE = 1000  # characters: what is longer is cut at a space, so that
 
 # Every repetition is bounded: no text makes the search slow.
 HEADING = re.compile(
-    r"(?:\A|(?<=[.!?;:\n]))[ \t*#]{0,20}(?P<words>[A-Za-z][A-Za-z0-9 ,/()&-]{1,80})[ \t*]{0,8}"
+    r"(?:\A|(?<=[.!?;:\n]))[ \t*#]{0,20}(?P<words>[A-Za-z][A-Za-z0-9 ,/()&#-]{1,80})[ \t*]{0,8}"
     r"(?:(?P<colon>:)|(?=\r?\n|\Z))"
 )
 # A sentence ends at a full stop before a space, at a list mark, at a blank line; never at a mere line break.
@@ -22,7 +22,9 @@ BOUNDARY = re.compile(
     r"|\n[ \t]{0,80}(?=(?:[-*•]|\(?\d{1,2}[.)])\s)"
     r"|(?<!\S)\(?\d{1,2}[.)](?=\s{1,8}[A-Z_])"
 )
+NUMBER = re.compile(r" {0,3}#? ?\d{1,3}\Z")  # "addendum #2"
 BEFORE_SENTENCE = " \t\r\n\f\v-*•"
+LINE_END = re.compile(r"\n")
 BLANK_LINE = re.compile(r"\n[ \t\r]{0,80}\n")
 
 
@@ -41,7 +43,7 @@ def _parts(text: str, headings: dict[str, str]) -> list[Span]:
     parts: list[Span] = []
     for mark in HEADING.finditer(text):
         words = mark["words"]
-        section = headings.get(" ".join(words.lower().replace("(s)", "s").split()))
+        section = headings.get(" ".join(NUMBER.sub("", words.lower()).replace("(s)", "s").split()))
         if section is None and name == IGNORED and mark["colon"] and words.isupper():
             section = TEXT
         if section is not None:
@@ -55,25 +57,33 @@ def sections(text: str, lexicon: Lexicon) -> list[Span]:
     """The parts of a report that are evidence, in order.
 
     Findings, impression and addenda are read where there are such headings. Without a findings heading the text under
-    unknown headings, before any heading, and after the first paragraph of a section that is not evidence is read too.
+    unknown headings, before any heading, and after the first paragraph of a section that is not evidence is read too;
+    where that leaves nothing, what stands after the first line of such a section.
     """
     parts = _parts(text, lexicon.headings)
     if any(part.name == "findings" for part in parts):
         return [part for part in parts if part.name in EVIDENCE]
-    read = (part if part.name != IGNORED else _after_first_paragraph(text, part) for part in parts)
-    return [part for part in read if text[part.start : part.end].strip()]
+    for end_of_first in (BLANK_LINE, LINE_END):
+        read = (part if part.name != IGNORED else _after_first(end_of_first, text, part) for part in parts)
+        kept = [part for part in read if text[part.start : part.end].strip()]
+        if kept:
+            return kept
+    return []
 
 
-def _after_first_paragraph(text: str, part: Span) -> Span:
+def _after_first(end_of_first: re.Pattern[str], text: str, part: Span) -> Span:
+    """What follows the first paragraph, or line, of a section."""
     start = part.end - len(text[part.start : part.end].lstrip())
-    blank = BLANK_LINE.search(text, start, part.end)
-    return Span(TEXT, blank.end() if blank else part.end, part.end)
+    end = end_of_first.search(text, start, part.end)
+    return Span(TEXT, end.end() if end else part.end, part.end)
 
 
 def sentences(text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[tuple[int, int]]:
     """The sentences of a stretch of text as offsets, without the white space around them."""
     begin = start
     for mark in BOUNDARY.finditer(text, start, end):
+        if text[mark.start()] == "?" and not text[max(begin, mark.start() - 1) : mark.start()].strip(BEFORE_SENTENCE):
+            continue  # "? pneumonia" asks, "pneumonia?" ends a sentence
         if text[mark.start()] == ".":
             words = text[max(begin, mark.start() - 12) : mark.start()].split()
             if words and words[-1].lower().strip("(") in lexicon.abbreviations:

@@ -41,6 +41,7 @@ class Written:
     annotations: list[Row] = field(default_factory=list)
     rejected: list[Row] = field(default_factory=list)
     findings: list[Row] = field(default_factory=list)
+    unmatched: list[Row] = field(default_factory=list)
     images: list[np.ndarray] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
@@ -55,6 +56,7 @@ class Written:
         findings = folder / paths.FINDINGS
         write_table(findings / "findings.parquet", self.findings, "findings")
         write_table(findings / "rejected.parquet", [], "rejected")
+        write_table(findings / "unmatched.parquet", self.unmatched, "unmatched")
         studies = tuple(row["study_id"] for row in self.inventory)
         cells = [
             (studies.index(row["study_id"]), ANATOMY_INDEX["left_pleural"], PATHOLOGY_INDEX["effusion"])

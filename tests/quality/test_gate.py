@@ -178,6 +178,7 @@ PLANTED = {
     "patient folder": ("rejected", "message", "cannot read files/p10/p10000007/7.dcm", "rejected_identifies_nobody"),
     "image file": ("annotations", "name", "7F3A-0009-D1C0.dcm", "annotations_identifies_nobody"),
     "patient as id": ("manifest", "patient_id", "10000009", "manifest_identifies_nobody"),
+    "name among the unmatched words": ("unmatched", "word", "10000005", "unmatched_identifies_nobody"),
     "date": ("manifest", "scanner", "Acme installed 20190314", "manifest_identifies_nobody"),
     "written date": ("findings", "cue", "since 2019-03-14", "findings_identifies_nobody"),
 }
@@ -185,6 +186,7 @@ PLANTED = {
 
 @pytest.mark.parametrize(("table", "column", "value", "expectation"), PLANTED.values(), ids=PLANTED)
 def test_identifier_is_found_and_never_repeated(tables, check, table, column, value, expectation):
+    tables.unmatched.append({"word": "wispy", "beside": "opacity", "reports": 30})
     getattr(tables, table)[0][column] = value
     with pytest.raises(GateFailed, match=rf" {expectation}: ") as failure:
         check(tables)
@@ -235,8 +237,8 @@ def test_docs_are_the_same_again_and_load_nothing(tables, check):
 
 
 def test_other_datasets_are_checked_without_findings(params):
-    assert {"findings", "reports"} == set(report_suites(params.quality))
-    assert not {"findings", "reports"} & set(archive_suites(params.quality))
+    assert {"findings", "reports", "unmatched"} == set(report_suites(params.quality))
+    assert not {"findings", "reports", "unmatched"} & set(archive_suites(params.quality))
     with pytest.raises(ValueError, match="'nobody' is not one of the datasets"):
         run(params, "nobody")
 

@@ -29,9 +29,14 @@ PLACES = [
     ("Small bilateral effusions.", "+effusion@left_pleural +effusion@right_pleural"),
     ("Opacities in both lower lobes.", "+opacity@lower_left_lobe +opacity@lower_right_lobe"),
     ("Bibasilar atelectasis.", "+atelectasis@lung_bases"),
+    ("Blunted costophrenic angles bilaterally.", "+blunt@left_costophrenic +blunt@right_costophrenic"),
+    ("The hila are enlarged bilaterally.", "+enlarge@left_hilar +enlarge@right_hilar"),
+    ("The hilum is enlarged on the left.", "+enlarge@left_hilar"),
     ("Right greater than left basilar opacities.", "+opacity@lung_bases"),
     ("Effusion on the left, and on the right as well.", "+effusion@left_pleural +effusion@right_pleural"),
     ("Effusion on the left, none on the right.", "+effusion@left_pleural"),
+    ("Small bilateral effusions, right greater than left.", "+effusion@left_pleural +effusion@right_pleural"),
+    ("Moderate right and small left effusions.", "+effusion@left_pleural +effusion@right_pleural"),
     # default sites
     ("Effusion.", "+effusion@pleural_unspec"),
     ("Cardiomegaly.", "+cardiomegaly@heart_size"),
@@ -40,7 +45,26 @@ PLACES = [
     ("Old rib fractures on the left.", "+fracture@rib"),
     ("Low lung volumes.", "+low@lung_volumes"),
     ("Effusion in the lingula.", "+effusion@left_pleural"),
+    ("Granuloma.", "+calcification@pulmonary"),
+    ("Granuloma in the spleen.", "+calcification@other"),
+    ("Atherosclerosis.", "+calcification@aorta"),
+    ("Pericardial effusion.", "+fluid@heart_border"),
+    ("Retrocardiac and lingular opacity.", "+opacity@retrocardiac +opacity@upper_left_lobe"),
+    # places that say little, and mere landmarks
+    ("Right apical pleural and parenchymal fibrosis.", "+scar@right_apical_lung +scar@right_pleural"),
+    ("Mass of the left apex overlying the second rib.", "+mass@left_apical_lung"),
+    ("Nodule over the third rib.", "+nodule@rib"),
+    # what others share, and what has its own
+    ("Hilar enlargement or calcification of the aorta.", "?enlarge@hilar_unspec ?calcification@aorta"),
+    # what lies together
+    ("Left lower lobe consolidation with a small effusion.", "+consolidation@lower_left_lobe +effusion@left_pleural"),
+    ("Left base opacity with a PICC.", "+opacity@left_lower_lung +picc@unspecified +catheter@unspecified"),
+    ("Enlarged heart with edema.", "+cardiomegaly@heart_size +edema@pulmonary"),
     # subject and predicate
+    ("Heart size normal, lungs clear of edema.",
+     "+normal@heart_size -cardiomegaly@heart_size -edema@left_lung_unspec -edema@right_lung_unspec"),
+    ("The lungs are well inflated but not hyperinflated.",
+     "+normal@left_lung_unspec +normal@right_lung_unspec -hyperinflate@lung_volumes"),
     ("The right hemidiaphragm is elevated.", "+elevation@right_diaphragm"),
     ("The aorta is tortuous and calcified.", "+tortuous@aorta +calcification@aorta"),
     ("The left costophrenic angle is blunted.", "+blunt@left_costophrenic"),
@@ -48,6 +72,7 @@ PLACES = [
     # devices
     ("Endotracheal tube above the carina.", "+tube@trachea"),
     ("Central line with tip in the SVC.", "+catheter@svc"),
+    ("Enteric tube passes through the trachea into the stomach.", "+tube@stomach"),
     # several words for one thing
     ("Pulmonary oedema.", "+edema@pulmonary"),
     ("Air-space disease in the lingula.", "+disease@upper_left_lobe"),

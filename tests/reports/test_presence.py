@@ -22,6 +22,31 @@ ABSENT = [
     ("No opacity to suggest pneumonia.", "-opacity@pulmonary -pneumonia@pulmonary"),
     ("The heart is not enlarged.", "-cardiomegaly@heart_size"),
     ("The right PICC has been removed.", "-picc@right_lung_unspec"),
+    ("Lungs are free of edema.", "-edema@left_lung_unspec -edema@right_lung_unspec"),
+    ("Pneumonia is considered unlikely.", "-pneumonia@pulmonary"),
+    (
+        "Without edema, effusion or pneumothorax.",
+        "-edema@pulmonary -effusion@pleural_unspec -pneumothorax@pleural_unspec",
+    ),
+    (
+        "No edema, small effusion, or pneumothorax.",
+        "-edema@pulmonary -effusion@pleural_unspec -pneumothorax@pleural_unspec",
+    ),
+    ("Calcified mass not seen.", "-calcification@unspecified -mass@pulmonary"),
+    ("Hilar prominence is within normal limits.", "-prominence@hilar_unspec"),
+    ("Normal lung markings.", "-marking@interstitium"),
+    ("The lung markings are unremarkable.", "-marking@interstitium"),
+    ("There isn't an effusion.", "-effusion@pleural_unspec"),
+    ("Pneumothorax: none.", "-pneumothorax@pleural_unspec"),
+    ("Pleura: No effusion.", "-effusion@pleural_unspec"),
+    # gone since the study before, whatever was said of that one
+    (
+        "Compared to the prior study with a large left effusion, the left effusion has resolved.",
+        "-effusion@left_pleural",
+    ),
+    ("The prior radiograph showed a right pneumothorax, which has resolved.", "-pneumothorax@right_pleural"),
+    ("The left pneumothorax present on the prior film is not seen today.", "-pneumothorax@left_pleural"),
+    ("The previously noted left mass has resolved.", "-mass@left_lung_unspec"),
 ]
 PRESENT = [
     ("Small left effusion.", "+effusion@left_pleural"),
@@ -30,7 +55,21 @@ PRESENT = [
     ("Opacity consistent with pneumonia.", "+opacity@pulmonary +pneumonia@pulmonary"),
     ("Right PICC.", "+picc@right_lung_unspec +catheter@right_lung_unspec"),
     ("Persistent edema.", "+edema@pulmonary"),
+    ("Abnormal opacity.", "+opacity@pulmonary +abnormality@unspecified"),
     ("Interval decrease in the right effusion.", "+effusion@right_pleural"),
+    ("No interval change in cardiomegaly or effusions.", "+cardiomegaly@heart_size +effusion@pleural_unspec"),
+    ("The left effusion seen previously is smaller.", "+effusion@left_pleural"),
+    # two denials
+    ("The left effusion has not resolved.", "+effusion@left_pleural"),
+    ("Not without effusion.", "+effusion@pleural_unspec"),
+    ("Effusion is not absent.", "+effusion@pleural_unspec"),
+    ("No resolution of the pneumothorax.", "+pneumothorax@pleural_unspec"),
+    # not wholly gone
+    ("The edema has nearly resolved.", "+edema@pulmonary"),
+    ("Partial resolution of the left effusion.", "+effusion@left_pleural"),
+    # not seen elsewhere
+    ("Right nodule, not seen on the prior study.", "+nodule@right_lung_unspec"),
+    ("A nodule is not present on the lateral view.", "+nodule@pulmonary"),
 ]
 UNCERTAIN = [
     ("Pneumonia cannot be excluded.", "?pneumonia@pulmonary"),
@@ -41,6 +80,15 @@ UNCERTAIN = [
     ("Scarring versus atelectasis.", "?scar@pulmonary ?atelectasis@pulmonary"),
     ("Left base opacity may represent pneumonia.", "+opacity@left_lower_lung ?pneumonia@left_lower_lung"),
     ("Edema, less likely pneumonia.", "+edema@pulmonary ?pneumonia@pulmonary"),
+    ("Pneumonia is less likely.", "?pneumonia@pulmonary"),
+    ("Pneumonia can't be excluded.", "?pneumonia@pulmonary"),
+    ("It is not possible to exclude a small effusion.", "?effusion@pleural_unspec"),
+    ("Not excluded is a small effusion.", "?effusion@pleural_unspec"),
+    ("Opacity, pneumonia not excluded.", "+opacity@pulmonary ?pneumonia@pulmonary"),
+    ("Edema or effusion cannot be excluded.", "?edema@pulmonary ?effusion@pleural_unspec"),
+    ("Enlargement of both hila, possibly from vessels.", "+enlarge@left_hilar +enlarge@right_hilar"),
+    ("? pneumonia at the left base", "?pneumonia@left_lower_lung"),
+    ("Effusion, if present, is small.", "?effusion@pleural_unspec"),
 ]
 MIXED = [
     ("Cardiomegaly without edema.", "+cardiomegaly@heart_size -edema@pulmonary"),
@@ -49,6 +97,16 @@ MIXED = [
     ("The edema has resolved, but the left effusion persists.", "-edema@pulmonary +effusion@left_pleural"),
     ("Edema. No effusion. Nodule.", "+edema@pulmonary -effusion@pleural_unspec +nodule@pulmonary"),
     ("No effusion, heart size normal.", "-effusion@pleural_unspec +normal@heart_size -cardiomegaly@heart_size"),
+    ("Without pneumothorax on the left, moderate effusion on the right.",
+     "-pneumothorax@left_pleural +effusion@right_pleural"),
+    ("No pneumothorax on the right, effusion on the left.", "-pneumothorax@right_pleural +effusion@left_pleural"),
+    ("Normal heart size without edema.", "+normal@heart_size -cardiomegaly@heart_size -edema@pulmonary"),
+    ("No pneumothorax, mild cardiomegaly.", "-pneumothorax@pleural_unspec +cardiomegaly@heart_size"),
+    ("No pneumonia is seen, but pneumonia is not excluded.", "-pneumonia@pulmonary ?pneumonia@pulmonary"),
+    ("No edema or effusion, and the heart is enlarged.",
+     "-edema@pulmonary -effusion@pleural_unspec +cardiomegaly@heart_size"),
+    ("The lungs are not hyperinflated but edema is present.", "-hyperinflate@lung_volumes +edema@pulmonary"),
+    ("History of mass, the heart is enlarged.", "+cardiomegaly@heart_size"),
 ]  # fmt: skip
 NOTHING = [
     "History of lung cancer.",
@@ -56,6 +114,13 @@ NOTHING = [
     "Evaluate for effusion or pneumothorax.",
     "If there is concern for pneumonia, a lateral view may help.",
     "CT is recommended to exclude a nodule.",
+    "Status post lobectomy for lung cancer.",
+    "If the fever persists, pneumonia should be considered.",
+    "On the prior study there was a large effusion.",
+    "CT could be performed to rule out a mass.",
+    "These findings were discussed.",
+    "Lines and tubes: none.",
+    "EKG leads overlie the chest.",
 ]
 
 

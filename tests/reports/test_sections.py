@@ -3,7 +3,7 @@
 import pytest
 
 from components.reports.lexicon import lexicon
-from components.reports.parser import parse
+from components.reports.reading import read
 from components.reports.text import sections
 
 PARTS = {
@@ -44,6 +44,16 @@ PARTS = {
         "FINDINGS: Clear.\nHISTORY: Pain.\nFINDINGS: Effusion.",
         [("findings", "Clear."), ("findings", "Effusion.")],
     ),
+    "both in one": ("FINDINGS/IMPRESSION:\nSmall effusion.", [("findings", "Small effusion.")]),
+    "numbered addenda": (
+        "ADDENDUM #2: A nodule.\nFINDINGS: Clear.",
+        [("addendum", "A nodule."), ("findings", "Clear.")],
+    ),
+    "a wet read": ("WET READ: Small effusion.\nHISTORY: Cough.", [("findings", "Small effusion.")]),
+    "nothing but what was asked and a line after it": (
+        "HISTORY: Cough.\nTwo views show clear lungs.",
+        [("text", "Two views show clear lungs.")],
+    ),
     "an empty section": ("FINDINGS:\n\nIMPRESSION: Normal.", [("impression", "Normal.")]),
 }
 
@@ -57,10 +67,10 @@ def test_the_parts_that_are_read(name: str) -> None:
 
 def test_a_finding_knows_its_section_and_sentence() -> None:
     text = "FINDINGS: Clear lungs. Small left effusion.\nIMPRESSION: Left effusion."
-    effusions = [finding for finding in parse(text) if finding.pathology == "effusion"]
+    effusions = [finding for finding in read(text).findings if finding.pathology == "effusion"]
     assert [(finding.section, finding.sentence) for finding in effusions] == [("findings", 1), ("impression", 2)]
     assert [text[finding.start : finding.end] for finding in effusions] == ["effusion", "effusion"]
 
 
 def test_what_is_asked_is_not_found() -> None:
-    assert parse("INDICATION: Pneumonia? Effusion?\nCOMPARISON: Large right effusion.") == []
+    assert read("INDICATION: Pneumonia? Effusion?\nCOMPARISON: Large right effusion.").findings == []

@@ -14,6 +14,7 @@ from components.inventory import stage as inventory
 from components.reports import stage, table
 from components.reports.lexicon import lexicon
 from components.reports.mentions import items_of
+from components.reports.reading import read
 from tests.archive_files import MimicStudy, write_mimic
 
 SECRET = "Mr. Quillfeather of Barrowby lane, MRN 7781123"
@@ -25,6 +26,8 @@ REPORTS: dict[str, str | bytes | None] = {
     "50000005": None,
     "50000006": "FINDINGS: No left effusion. Possible edema.\nIMPRESSION: Left effusion. No edema.",
     "50000007": "FINDINGS: \x00\x07 Large heart. Cardiomegaly.",
+    "50000008": "Hallazgos: silueta cardiaca normal. Sin edema pulmonar. Hernia de hiato. No hay derrame.",
+    "50000009": "A wispy opacity. The wispy opacity of Quillfeather is wispy.",
 }
 
 
@@ -58,13 +61,15 @@ def test_every_study_is_among_the_labels_or_the_rejected(workspace: Params) -> N
     assert set(labels.study_ids) == {pseudonym(study) for study in REPORTS} - {
         pseudonym("50000004"),
         pseudonym("50000005"),
+        pseudonym("50000008"),
     }
     assert dict(zip(rejected["id"], rejected["reason"], strict=True)) == {
         pseudonym("50000004"): "report_empty",
         pseudonym("50000005"): "report_missing",
+        pseudonym("50000008"): "report_language",
     }
-    assert (figures["reports"], figures["rejected"]) == (5, 2)
-    assert figures["share_without_findings"] == 0.2
+    assert (figures["reports"], figures["rejected"]) == (6, 3)
+    assert figures["share_without_findings"] == round(1 / 6, 6)
 
 
 def test_the_labels_say_what_the_reports_say(workspace: Params) -> None:
@@ -96,12 +101,44 @@ def test_the_figures_count_studies_and_cells(workspace: Params) -> None:
     }
 
 
+def test_odd_reports_and_contradictions_are_counted(workspace: Params) -> None:
+    figures = stage.run(workspace, "")
+    assert figures["notes"] == {
+        "empty": 1,
+        "cut": 0,
+        "control_characters": 1,
+        "no_heading": 2,
+        "another_language": 1,
+        "other_encoding": 1,
+    }
+    assert figures["conflicts"] == {"denied_and_asserted": 1, "denied_and_doubted": 1}
+
+
+def test_words_that_the_lexicon_lacks_are_listed_where_enough_patients_have_them(workspace: Params) -> None:
+    def listed(patients: int) -> list[list[Any]]:
+        words = stage.Unmatched(read_table(paths.inventory_table("mimic_cxr"), "inventory"), patients)
+        ids = [pseudonym(study) for study in ("50000001", "50000002", "50000003")]
+        words.add((study, frozenset({("wispy", "opacity"), ("odd", "lung")})) for study in ids[:2])
+        words.add([(ids[2], frozenset({("wispy", "opacity"), ("wispy", "edema")}))])
+        return [list(row.values()) for row in words.rows()]
+
+    assert listed(2) == [["wispy", "opacity", 3], ["odd", "lung", 2]]
+    assert listed(3) == [["wispy", "opacity", 3]]
+    assert listed(4) == []
+
+
+def test_only_words_in_lower_case_are_listed(workspace: Params) -> None:
+    assert read(str(REPORTS["50000009"])).unmatched == {("wispy", "opacity")}
+    stage.run(workspace, "")
+    assert len(read_table(paths.FINDINGS / "unmatched.parquet", "unmatched")) == 0
+
+
 def test_no_word_of_a_report_leaves_it_but_those_of_the_lexicon(workspace: Params) -> None:
     stage.run(workspace, "")
     findings = read_table(paths.FINDINGS / "findings.parquet", "findings")
     assert len(findings) > 5
     for cue in set(findings["cue"]) - {""}:
-        assert items_of(cue, lexicon()), cue
+        assert items_of(cue, lexicon())[0], cue
     written = " ".join(findings.astype(str).to_numpy().ravel())
     assert not any(word in written for word in SECRET.split() if len(word) > 4)
 

@@ -90,6 +90,8 @@ REASONS = {
     "image_missing": "the study has a report but no image",
     "report_missing": "the study has images but no report",
     "report_empty": "the report holds no text",
+    "report_language": "the report is not in English",
+    "radgraph_missing": "RadGraph's file has no entry for the report",
     "not_dicom": "the file is not a DICOM object",
     "truncated": "the pixel data end early",
     "decode_failed": "the pixel data cannot be decoded",
@@ -111,6 +113,16 @@ FINDINGS = pa.schema(
         ("anatomy", pa.string()),
         ("presence", pa.string()),  # present, absent or uncertain
         ("cue", pa.string()),  # the words that decided the presence, empty where none did
+    ]
+)
+
+# One row a word that stands beside a known phrase in reports and that the lexicon does not know: what may be missing
+# there. Only words in lower case that reports of `reports.min_patients` patients or more have.
+UNMATCHED = pa.schema(
+    [
+        ("word", pa.string()),
+        ("beside", pa.string()),  # the phrase of the lexicon that it stands beside most often
+        ("reports", pa.int32()),
     ]
 )
 
@@ -176,6 +188,7 @@ SCHEMAS = {
     "annotations": ANNOTATIONS,
     "rejected": REJECTED,
     "findings": FINDINGS,
+    "unmatched": UNMATCHED,
     "predictions": PREDICTIONS,
     "drawn": DRAWN,
     "drawn_images": DRAWN_IMAGES,
