@@ -64,7 +64,7 @@ def test_trigger_with_another_parameter_and_watch_it_turn_green(
     assert page.get_by_text("failed", exact=True).count() == 0
     assert len(list((stack.workspace(run) / "plots/zero_shot/mimic_cxr").glob("*overlay*"))) > 0
     assert read_yaml(stack.workspace(run) / "params.yaml")["zero_shot"]["overlays"] == 2
-    page.goto(f"{stack.services.airflow}/dags/{DAG}/runs/{run}/tasks/publish")
+    page.goto(f"{stack.services.airflow}/dags/{DAG}/runs/{run}/tasks/publish/details")
     link = page.get_by_role("link", name="MLflow").first
     address = link.get_attribute("href")
     page.goto(address)
