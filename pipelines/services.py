@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
@@ -22,6 +23,8 @@ import requests
 from components.core.command import guarded
 from components.core.pseudonyms import make_key
 from components.core.tracking import main_checkout
+from pipelines.airflow import DAG_ID, GPU_POOL
+from pipelines.airflow.client import Client, Refused
 from pipelines.processes import Record, all_processes, started
 from pipelines.stage import locked
 
@@ -29,7 +32,6 @@ USER = "admin"
 MARK = "MEDSLIP_SERVICES"
 HEALTHY_SECONDS = 180.0
 END_SECONDS = 15.0
-GPU_POOL = "medslip_gpu"
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,14 @@ class Services:
             self.password()
             make_key()
             self._migrate()
+            begun = datetime.now(UTC) if not self.running("airflow-dag-processor") else datetime.min.replace(tzinfo=UTC)
             for service in self.all():
                 if not self.running(service.name):
                     self._refuse_taken_port(service)
                     self._launch(service)
                 self._await(service)
-            self._settle()
+            self._make_pool()
+            self._await_dag(begun)
         self._tell()
 
     def _migrate(self) -> None:
@@ -232,15 +236,45 @@ class Services:
                 raise ValueError(f"{service.name} does not become healthy; the end of {log}:\n{_end_of(log)}")
             time.sleep(0.5)
 
-    def _settle(self) -> None:
-        """The pool in which stages wait for the GPU: one slot, unless somebody has given it more."""
-        from pipelines.airflow.client import Client, Refused
+    def client(self) -> Client:
+        """Logged in to Airflow.
 
-        client = Client.from_password_file(self.airflow, self.passwords)
+        Raises:
+            ValueError: it does not run, or has never been started.
+        """
+        if not self.passwords.is_file():
+            raise ValueError("the services have never been started: make services")
+        try:
+            return Client.from_password_file(self.airflow, self.passwords)
+        except requests.ConnectionError:
+            raise ValueError(f"Airflow does not answer at {self.airflow}: make services") from None
+
+    def _make_pool(self) -> None:
+        """The pool in which stages wait for the GPU: one slot, unless somebody has given it more."""
+        client = self.client()
         try:
             client.get(f"/pools/{GPU_POOL}")
         except Refused:
             client.post("/pools", {"name": GPU_POOL, "slots": 1, "description": "stages that want the GPU"})
+
+    def _await_dag(self, begun: datetime) -> None:
+        """Wait until the DAG is drawn from the files as they stand: a run is made of what was drawn last.
+
+        Where it cannot be drawn, say why: Airflow's page does so, too, and goes on when the file is mended.
+        """
+        client, deadline = self.client(), time.monotonic() + HEALTHY_SECONDS
+        while time.monotonic() < deadline:
+            errors = client.get("/importErrors")["import_errors"]
+            if errors:
+                print(f"the DAG cannot be drawn: {errors[0]['stack_trace'].strip().splitlines()[-1]}")
+                return
+            try:
+                parsed = client.get(f"/dags/{DAG_ID}")["last_parsed_time"]
+            except Refused:
+                parsed = None
+            if parsed and datetime.fromisoformat(parsed) >= begun:
+                return
+            time.sleep(0.5)
 
     def _tell(self) -> None:
         print(f"Airflow:  {self.airflow}   user {USER}, password {self.password()}")

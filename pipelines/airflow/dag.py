@@ -8,15 +8,14 @@ from typing import Any
 from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, task
 
 from components.core.params import read_yaml
+from pipelines.airflow import DAG_ID, GPU_POOL
 from pipelines.airflow.choices import choices
 from pipelines.airflow.failure import report_failure
 from pipelines.airflow.form import fields
 from pipelines.airflow.tasks import PrepareOperator, PublishOperator, StageOperator
 from pipelines.graph import Graph, Stage, build_graph
 
-DAG_ID = "medslip"
 GROWN = Asset("medslip_archive")  # the arrivals DAG says that an archive has grown
-GPU_POOL = "medslip_gpu"
 RETRIES = {
     "retries": 3,
     "retry_delay": timedelta(seconds=20),

@@ -9,16 +9,15 @@ import requests
 from components.core.command import TRY_AGAIN, guarded
 from components.core.params import read_yaml
 from components.core.tracking import main_checkout
-from pipelines.airflow.client import Client, Refused
+from pipelines.airflow import DAG_ID
+from pipelines.airflow.client import Client
 from pipelines.airflow.form import fields
 from pipelines.services import Services
 from pipelines.workspace import read_setting
 
-DAG_ID = "medslip"
 ENDED = ("success", "failed")
 TOLD = ("running", *ENDED, "up_for_retry", "upstream_failed")
 POLL_SECONDS = 1.0
-APPEAR_SECONDS = 60.0
 
 
 def parameters_of(profile: str | None, settings: list[str], content: Any) -> dict[str, Any]:
@@ -44,26 +43,6 @@ def title(task: Any) -> str:
     """A task's name, with the item of a mapped one."""
     item = task["rendered_map_index"] or (task["map_index"] if task["map_index"] >= 0 else None)
     return f"{task['task_id']}@{item}" if item is not None else str(task["task_id"])
-
-
-def await_dag(client: Client) -> None:
-    """Wait until Airflow has drawn the DAG.
-
-    Raises:
-        ValueError: it cannot, and why.
-    """
-    deadline = time.monotonic() + APPEAR_SECONDS
-    while True:
-        try:
-            client.get(f"/dags/{DAG_ID}")
-            return
-        except Refused:
-            errors = client.get("/importErrors")["import_errors"]
-            if errors:
-                raise ValueError(f"Airflow cannot draw the DAG: {errors[0]['stack_trace'].strip()}") from None
-            if time.monotonic() > deadline:
-                raise ValueError(f"Airflow has no DAG {DAG_ID!r}") from None
-        time.sleep(POLL_SECONDS)
 
 
 def follow(client: Client, run: str) -> str:
@@ -105,13 +84,7 @@ def demo(profile: str | None, settings: list[str]) -> int:
     """
     services = Services(main_checkout())
     submitted = parameters_of(profile, settings, read_yaml(services.main / "params.yaml"))
-    if not services.passwords.is_file():
-        raise ValueError("the services have never been started: make services")
-    try:
-        client = Client.from_password_file(services.airflow, services.passwords)
-    except requests.ConnectionError:
-        raise ValueError(f"Airflow does not answer at {services.airflow}: make services") from None
-    await_dag(client)
+    client = services.client()
     run = client.trigger(DAG_ID, submitted)
     print(f"{services.airflow}/dags/{DAG_ID}/runs/{run}", flush=True)
     state = follow(client, run)

@@ -205,6 +205,9 @@ class StageOperator(Stoppable, DockerOperator):
         os.environ["MEDSLIP_PIPELINE_RUN"] = run_name(context)
         command = ("python", "-m", "pipelines", "stage", address, "--unlogged", *options)
         container = container_of(read_graph(folder).stages[address], command, folder, main, labels)
+        for mounted in container.mounts:
+            if not mounted.read_only:  # the engine makes none of its own
+                mounted.path.mkdir(parents=True, exist_ok=True)
         for name, value in arguments_of(container).items():
             setattr(self, name, value)
         harden(self.cli)

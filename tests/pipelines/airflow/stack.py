@@ -16,7 +16,7 @@ import yaml
 
 from components.core.params import read_yaml
 from pipelines.airflow.client import Client, run_path
-from pipelines.airflow.demo import await_dag, title
+from pipelines.airflow.demo import title
 from pipelines.scheduled import workspace_of
 from pipelines.services import Services
 from tests.finished_run import Finished
@@ -87,11 +87,10 @@ class Stack:
     @property
     def client(self) -> Client:
         """Logged in to Airflow."""
-        return Client.from_password_file(self.services.airflow, self.services.passwords)
+        return self.services.client()
 
     def trigger(self, **parameters: Any) -> str:
         """Start a run; in a parameter's name, `__` stands for the dot."""
-        await_dag(self.client)
         return self.client.trigger(DAG, {name.replace("__", "."): value for name, value in parameters.items()})
 
     def state(self, run: str) -> str:

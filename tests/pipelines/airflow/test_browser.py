@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from components.core.params import read_yaml
-from pipelines.airflow.demo import await_dag
 from tests.pipelines.airflow.stack import DAG, Stack, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -27,7 +26,6 @@ def shot(page: Any, repository: Path) -> Callable[[str], None]:
 
 
 def open_form(page: Any, stack: Stack) -> None:
-    await_dag(stack.client)
     page.goto(f"{stack.services.airflow}/dags/{DAG}")
     page.get_by_role("button", name="Trigger").first.click()
     page.locator("[name='element_revision']").wait_for()

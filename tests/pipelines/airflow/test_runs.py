@@ -11,7 +11,7 @@ from components.core import tracking
 from components.core.records.digests import folder_digest
 from components.core.records.whole import read_json
 from pipelines.airflow.client import Refused
-from pipelines.airflow.demo import await_dag, title
+from pipelines.airflow.demo import title
 from tests.finished_run import Finished
 from tests.pipelines.airflow.stack import DAG, Stack, until
 
@@ -78,7 +78,6 @@ def test_two_runs_at_once_each_have_their_own_result(stack: Stack, finished: Fin
 def test_a_wrong_parameter_is_refused_before_there_is_a_run(
     stack: Stack, parameters: dict[str, Any], reason: str
 ) -> None:
-    await_dag(stack.client)
     before = stack.client.get(f"/dags/{DAG}/dagRuns")["total_entries"]
     with pytest.raises(Refused, match=re.escape(reason)):
         stack.client.trigger(DAG, parameters)
