@@ -1,6 +1,7 @@
 """How many images the archives hold now: every archive listed afresh, in a workspace of its own; nothing else runs."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from components.core.params import read_yaml, validate
@@ -17,6 +18,11 @@ COUNTS = Path(".state/counts.json")
 def arrivals_workspace(main: Path) -> Path:
     """Where archives are listed to see whether they have grown."""
     return main / WORKSPACES / "arrivals"
+
+
+def newly_come(now: Mapping[str, int], before: Mapping[str, int]) -> int:
+    """How many images have come since: a dataset that shrank does not hide the growth of another."""
+    return sum(max(0, images - before.get(dataset, 0)) for dataset, images in now.items())
 
 
 def _needed(graph: Graph) -> list[Stage]:

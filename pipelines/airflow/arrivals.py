@@ -1,7 +1,6 @@
 """A DAG that looks at the archives on a schedule and starts the pipeline when they have grown."""
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import DAG, Param
@@ -12,7 +11,7 @@ from components.core.tracking import main_checkout
 from pipelines.airflow.commands import CHECKOUT
 from pipelines.airflow.dag import GROWN, RETRIES
 from pipelines.airflow.tasks import Stoppable, refuse
-from pipelines.arrivals import COUNTS, arrivals_workspace
+from pipelines.arrivals import COUNTS, arrivals_workspace, newly_come
 
 DAG_ID = "medslip_arrivals"
 SCHEDULE_VARIABLE = "MEDSLIP_ARRIVALS_SCHEDULE"
@@ -21,11 +20,6 @@ Lists the archives of `params.yaml` afresh, reading no pixel, and compares with 
 started from here. When more images than `grown_by` have come, the `medslip` DAG starts by itself, with the parameters
 of `params.yaml`; ingest then decodes only what is new. Switch this DAG on to have it look on its schedule.
 """
-
-
-def newly_come(now: Mapping[str, int], before: Mapping[str, int]) -> int:
-    """How many images have come since: a dataset that shrank does not hide the growth of another."""
-    return sum(max(0, images - before.get(dataset, 0)) for dataset, images in now.items())
 
 
 class LookOperator(Stoppable):

@@ -1,0 +1,88 @@
+"""The services without Airflow: settings that are refused, and processes that are found whatever is left of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.processes import started
+from pipelines.services import MARK, Services
+
+
+def command(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.services", *arguments],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **settings},
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
+def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str) -> None:
+    done = command(tmp_path, "start", MEDSLIP_AIRFLOW_PORT=port)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.strip() == f"error: MEDSLIP_AIRFLOW_PORT is '{port}': a port between 1 and 65535 is allowed"
+
+
+def test_without_its_environment_airflow_is_not_started(tmp_path: Path) -> None:
+    done = command(tmp_path, "start", MEDSLIP_AIRFLOW_ENVIRONMENT=str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("none/bin/airflow does not exist: run make setup-airflow first")
+    assert "Traceback" not in done.stderr
+
+
+def test_stopping_what_does_not_run_is_fine(tmp_path: Path) -> None:
+    done = command(tmp_path, "stop")
+    assert (done.returncode, done.stdout) == (0, "the services are stopped\n")
+
+
+def wait_for(path: Path) -> int:
+    deadline = time.monotonic() + 30
+    while not (path.is_file() and path.read_text(encoding="ascii").strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return int(path.read_text(encoding="ascii"))
+
+
+def test_stop_ends_what_a_killed_service_has_left_and_nobody_elses(tmp_path: Path) -> None:
+    services = Services(tmp_path)
+    services.folder.mkdir(parents=True)
+    service = subprocess.Popen(
+        ["/bin/sh", "-c", f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/child; wait"], start_new_session=True
+    )
+    services._session("airflow-scheduler").write(service.pid)
+    child = wait_for(tmp_path / "child")
+    stage = subprocess.Popen(  # as a task starts it: in a session of its own, with the mark
+        ["sleep", "60"], start_new_session=True, env={**os.environ, MARK: str(services.folder)}
+    )
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        assert services.running("airflow-scheduler")
+        service.send_signal(signal.SIGKILL)
+        service.wait()
+        assert not services.running("airflow-scheduler")
+        assert sorted(services.processes()) == sorted([child, stage.pid])
+        services.stop()
+        stage.wait(10)
+        assert started(child) is None
+        assert services.processes() == []
+        assert stranger.poll() is None
+        assert not list(services.folder.glob("*.session"))
+    finally:
+        for process in (service, stage, stranger):
+            process.kill()
+            process.wait()
+
+
+def test_the_password_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    services = Services(tmp_path)
+    services.folder.mkdir(parents=True)
+    password = services.password()
+    assert len(password) >= 12
+    assert services.password() == password
+    assert services.passwords.stat().st_mode & 0o777 == 0o600
+    assert Services(tmp_path / "other").folder != services.folder
