@@ -90,7 +90,7 @@ class Quality(Section):
     max_without_findings_share: Share = Field(description="Largest share of reports in which no finding is found.")
     min_images: int = Field(ge=1, description="Fewest images that an archive must give.")
     max_odd_share: Share = Field(
-        description="Largest share of images whose spacing, size or bit depth is out of range, or whose view is unknown."
+        description="Largest share of images whose spacing, size or bit depth is out of range, or view unknown."
     )
     spacing_mm: tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]] = Field(
         description="Least and largest pixel spacing in mm."

@@ -10,11 +10,11 @@ from typing import Any
 
 from components.core import paths
 from components.core.archives import open_archive
+from components.core.archives.listing import Stamps, inventory_rows, list_archive
 from components.core.params import Params
 from components.core.pseudonyms import Pseudonyms
 from components.core.records.tables import write_table
 from components.core.workers import worker_count
-from components.inventory.listing import Stamps, inventory_rows, list_archive
 
 
 def run(params: Params, dataset: str) -> dict[str, Any]:

@@ -66,7 +66,9 @@ def test_dense_tissue_is_bright_once_ingested(layout: PhantomLayout, unit: Scann
 
 
 @pytest.mark.parametrize(("layout", "unit", "codec"), UNITS, ids=name)
-def test_the_header_identifies_and_equal_seeds_give_equal_bytes(layout: PhantomLayout, unit: Scanner, codec: Codec) -> None:
+def test_the_header_identifies_and_equal_seeds_give_equal_bytes(
+    layout: PhantomLayout, unit: Scanner, codec: Codec
+) -> None:
     shot = shot_of(layout, unit, codec)
     content = write_dicom(chest(), shot, np.random.default_rng(9))
     assert content == write_dicom(chest(), shot, np.random.default_rng(9))

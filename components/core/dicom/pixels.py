@@ -1,7 +1,6 @@
 """One object's bytes → its stored pixel values, or the reason why it is refused."""
 
 import io
-import logging
 import struct
 import warnings
 import zlib
@@ -30,17 +29,14 @@ from pydicom.uid import (
 from components.core.dicom.codecs import PLUGIN
 from components.core.dicom.elements import number, optional, text
 from components.core.dicom.refusal import Refused
+from components.core.part10 import inflated, silence_pydicom
 
-# What pydicom logs quotes the header: names and dates must not reach a log.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+silence_pydicom()
 
 LARGEST = 1 << 26  # pixels: four times the finest radiograph; a header that claims more lies
 MOST_BYTES = 3 * LARGEST  # of a whole object: what its largest image and a generous header take
 SLIMMEST = 5  # the longer side over the shorter one; radiographs of a chest stay below 1.5, whole spines below 4
 END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS (ITU-T T.81, B.1.1.3), EOC of JPEG 2000 (T.800, A.4.4)
-DEFLATED = DeflatedExplicitVRLittleEndian.encode()
-PLAIN_INSTEAD = ExplicitVRLittleEndian.encode().ljust(len(DEFLATED), b"\0")
-LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT"))  # PS3.5, 7.1.2
 COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 T81_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 ENCAPSULATED_START = tuple(b"\xe0\x7f\x10\x00" + kind + b"\0\0\xff\xff\xff\xff" for kind in (b"OB", b"OW"))
@@ -84,48 +80,25 @@ def read_object(content: bytes) -> FileDataset:
         raise Refused("too_large", f"the file holds {len(content)} bytes, more than any radiograph")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote the header
-        plain = _inflated(content)
         try:
+            plain = inflated(content, MOST_BYTES)
             dataset = pydicom.dcmread(io.BytesIO(plain))
             len(dataset)
+        except zlib.error:
+            raise Refused("truncated", "the deflated data set is damaged or ends early") from None
         except InvalidDicomError:
             raise Refused("not_dicom", "the file has no DICOM file meta information") from None
         except MemoryError:
             raise Refused("too_large", "the data set takes more memory than any radiograph") from None
         except Exception as error:  # noqa: BLE001 - pydicom meets damaged bytes with whatever they lead to
             raise Refused("not_dicom", f"the data set cannot be parsed ({type(error).__name__})") from None
+    if len(plain) > MOST_BYTES:
+        raise Refused("too_large", f"the deflated data set holds more than {MOST_BYTES} bytes")
     if plain is not content:
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     if "PixelData" not in dataset and any(start in content for start in ENCAPSULATED_START):
         raise Refused("truncated", "the file ends within its compressed pixel data")
     return dataset
-
-
-def _inflated(content: bytes) -> bytes:
-    """A deflated object as an explicit one, others as they are: a few bytes may inflate to more than any memory."""
-    end = _end_of_meta(content)
-    if DEFLATED not in content[132:end]:
-        return content
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        dataset = inflater.decompress(content[end:], MOST_BYTES)
-    except zlib.error:
-        raise Refused("truncated", "the deflated data set is damaged") from None
-    if not inflater.eof and len(dataset) >= MOST_BYTES:
-        raise Refused("too_large", f"the deflated data set holds more than {MOST_BYTES} bytes")
-    if not inflater.eof:
-        raise Refused("truncated", "the deflated data set ends early")
-    return content[:end].replace(DEFLATED, PLAIN_INSTEAD) + dataset
-
-
-def _end_of_meta(content: bytes) -> int:
-    """Where the file meta information ends: group 0002, always explicit and little-endian (PS3.10, 7.1)."""
-    place = 132
-    while content[place : place + 2] == b"\x02\0":
-        long = content[place + 4 : place + 6] in LONG_VRS
-        length = content[place + 8 : place + 12] if long else content[place + 6 : place + 8]
-        place += (12 if long else 8) + int.from_bytes(length, "little")
-    return place
 
 
 def stored_pixels(dataset: FileDataset) -> Stored:
@@ -190,12 +163,16 @@ def _layout(dataset: Dataset) -> tuple[int, int, bool]:
     high_bit = bits - 1 if high_bit is None else int(high_bit)
     if "PixelData" not in dataset or allocated not in (8, 16) or not 1 <= bits <= high_bit + 1 <= allocated:
         raise Refused("unsupported", f"pixels of {bits} bits up to bit {high_bit} in {allocated} are not supported")
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+    refuse_shape(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0))
+    return bits, high_bit, dataset.get("PixelRepresentation", 0) == 1
+
+
+def refuse_shape(rows: int, columns: int) -> None:
+    """Refuse, before anything is decoded, what has no pixel, more than any radiograph, or the shape of a strip."""
     if rows * columns > LARGEST:
         raise Refused("too_large", f"an image of {rows} x {columns} pixels is more than any radiograph")
     if not (rows and columns and max(rows, columns) <= SLIMMEST * min(rows, columns)):
         raise Refused("unsupported", f"an image of {rows} x {columns} pixels is not supported")
-    return bits, high_bit, dataset.get("PixelRepresentation", 0) == 1
 
 
 def _refuse_truncated(dataset: Dataset, syntax: UID) -> None:

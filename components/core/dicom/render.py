@@ -16,7 +16,6 @@ from components.core.dicom.pixels import Stored, read_object, stored_pixels
 from components.core.dicom.refusal import Refused
 from components.core.records.letterbox import Letterbox
 
-
 FINER = 256  # grey levels are averaged in steps of 1/256
 
 

@@ -38,7 +38,9 @@ class Letterbox:
         across, down = self.width / self.columns, self.height / self.rows
         return across, 0.0, 0.5 * across - 0.5 + self.left, 0.0, down, 0.5 * down - 0.5 + self.top
 
-    def apply(self, image_HW: npt.NDArray[np.float32] | npt.NDArray[np.uint16], finer: int = 1) -> npt.NDArray[np.uint8]:
+    def apply(
+        self, image_HW: npt.NDArray[np.float32] | npt.NDArray[np.uint16], finer: int = 1
+    ) -> npt.NDArray[np.uint8]:
         """The image [S, S] in grey levels 0 to 255, of a source [H, W] in steps of 1/`finer` of them.
 
         By area mean, or bilinear upwards. A mean over four pixels comes first where that leaves at least twice the

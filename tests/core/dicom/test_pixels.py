@@ -137,9 +137,7 @@ def test_a_codestream_that_is_cut_short_in_a_whole_file(syntax: uid.UID) -> None
     assert refused(content).reason == "truncated"
 
 
-@pytest.mark.parametrize(
-    "syntax", [uid.JPEGExtended12Bit, uid.JPEGLosslessSV1], ids=lambda syntax: syntax.keyword
-)
+@pytest.mark.parametrize("syntax", [uid.JPEGExtended12Bit, uid.JPEGLosslessSV1], ids=lambda syntax: syntax.keyword)
 def test_a_codestream_that_was_cut_short_and_closed_again(syntax: uid.UID) -> None:
     frame = codestream(chest(128, 128), syntax, 12)
     frame = frame[: len(frame) // 4 * 2] + b"\xff\xd9"
