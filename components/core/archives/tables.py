@@ -46,6 +46,8 @@ def read_rows(source: Source, name: str, columns: tuple[str, ...]) -> Iterator[d
             plain = gzip.GzipFile(fileobj=file) if uri.endswith(".gz") else file
             lines = csv.reader(io.TextIOWrapper(plain, encoding="utf-8-sig", newline=""), strict=True)
             header = [field.strip() for field in next(lines, [])]
+            while header and not header[-1]:  # some tables end every line with commas, others only the first
+                header.pop()
             missing = [column for column in columns if column not in header]
             if missing:
                 raise ValueError(f"{place} has no column {missing[0]!r}: it needs {', '.join(columns)}")
