@@ -8,6 +8,7 @@ from great_expectations.core.expectation_validation_result import ExpectationSui
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaSectionView
 
+from components.quality.counts import Counts
 from components.quality.validation import Outcome
 
 # The names of the classes are those that Great Expectations' templates use.
@@ -76,11 +77,30 @@ def _sections(result: ExpectationSuiteValidationResult) -> str:
     )
 
 
+def _counts(counted: Counts) -> str:
+    """A table a kind of count."""
+    parts = []
+    for title, rows in counted.items():
+        total = sum(count for _, count in rows) or 1
+        lines = "".join(
+            f"<tr><td>{html.escape(value)}</td><td>{count}</td><td>{count / total:.1%}</td></tr>"
+            for value, count in rows
+        )
+        parts.append(
+            f"<h5>{html.escape(title)}</h5><table><tr><th>What</th><th>Images</th><th>Share</th></tr>{lines}</table>"
+        )
+    return "".join(parts)
+
+
 def write_docs(
-    folder: Path, dataset: str, results: dict[str, ExpectationSuiteValidationResult], outcomes: Sequence[Outcome]
+    folder: Path,
+    dataset: str,
+    results: dict[str, ExpectationSuiteValidationResult],
+    outcomes: Sequence[Outcome],
+    counted: Counts,
 ) -> None:
-    """Write `index.html`, the verdict on every expectation, and a page for each table."""
-    bodies = {"index": _summary(outcomes)}
+    """Write `index.html`, the verdict on every expectation, `counts.html`, and a page for each table."""
+    bodies = {"index": _summary(outcomes), "counts": _counts(counted)}
     for name, result in results.items():
         bodies[name] = _verdict([outcome for outcome in outcomes if outcome.frame == name]) + _sections(result)
     links = " ".join(f'<a href="{name}.html">{name}</a>' for name in bodies)

@@ -129,6 +129,19 @@ def _pixels(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["grey_range", "place_fault", "affine_fault"], index=tables.manifest.index)
 
 
+def _told_apart(manifest: pd.DataFrame) -> pd.DataFrame:
+    """For each row of the manifest its shorter side, the image with its pixels, and the other splits of these."""
+    splits = manifest.groupby("pixels_sha256")["split"].unique().map(lambda names: ", ".join(sorted(names)))
+    across = manifest["pixels_sha256"].map(splits)
+    return pd.DataFrame(
+        {
+            "side": manifest[["rows", "columns"]].min(axis=1),
+            "identical_to": manifest["identical_to"].fillna(""),
+            "identical_across": across.where(across.map(lambda names: "," in str(names)), ""),
+        }
+    )
+
+
 def reports(findings: pd.DataFrame, labels: StudyLabels) -> pd.DataFrame:
     """One row a study with a report: how many findings its report mentions."""
     counts = findings["study_id"].value_counts()
@@ -143,7 +156,9 @@ def frames(tables: Tables) -> dict[str, pd.DataFrame]:
         "inventory": shown(images[["image_id", "study_id", "patient_id", "split"]], "image_id", names),
         "patients": patients(tables),
         "images": fates(tables),
-        "manifest": shown(tables.manifest.drop(columns="affine"), "image_id", names).join(_pixels(tables)),
+        "manifest": shown(tables.manifest.drop(columns=["affine", "identical_to"]), "image_id", names)
+        .join(_pixels(tables))
+        .join(_told_apart(tables.manifest)),
         "annotations": shown(tables.annotations.drop(columns="mask_png"), "image_id", names),
         "rejected": shown(tables.rejected, "id", names),
     }

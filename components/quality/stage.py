@@ -7,6 +7,7 @@ from components.core.command import GateFailed
 from components.core.params import Params
 from components.core.records import labels, tables
 from components.core.records.whole import whole_folder, write_json
+from components.quality.counts import counts
 from components.quality.docs import write_docs
 from components.quality.evidence import frames, read_tables
 from components.quality.expectations import archive_suites, report_suites
@@ -27,13 +28,15 @@ def run(params: Params, dataset: str) -> dict[str, Any]:
         raise ValueError(f"{dataset!r} is not one of the datasets in params.yaml ({', '.join(params.datasets)})")
     with_reports = dataset == params.pretrain.dataset
     looked_at = frames(read_tables(dataset, with_reports))
-    suites = archive_suites(params.quality) | (report_suites(params.quality) if with_reports else {})
+    suites = archive_suites(params.quality, params.datasets[dataset].layout) | (
+        report_suites(params.quality) if with_reports else {}
+    )
     results = validate(looked_at, suites)
     told = outcomes(results)
     folder = paths.QUALITY / dataset
     (folder / "verdict.json").unlink(missing_ok=True)
     with whole_folder(folder / "docs") as docs:
-        write_docs(docs, dataset, results, told)
+        write_docs(docs, dataset, results, told, counts(looked_at))
     failed = [outcome for outcome in told if not outcome.passed]
     if failed:
         lines = "\n".join(f"  {outcome.frame}: {outcome}" for outcome in failed)
