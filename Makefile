@@ -7,7 +7,7 @@ LOCK := requirements/components.lock
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup demo test lint format lock mlflow clean
+.PHONY: help setup demo test lint format lock mlflow clean benchmark-ingest
 
 help: setup ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -40,6 +40,13 @@ lint: setup ## Check style, types and walls
 format: setup ## Bring the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The plain way's decoders stay out of the environment: some are under the GPL, and none is needed.
+PLAIN_DECODERS := pylibjpeg==2.1.0 pylibjpeg-libjpeg==2.5.0 pylibjpeg-openjpeg==2.6.0 pylibjpeg-rle==2.2.0 python-gdcm==3.2.6
+
+benchmark-ingest: setup ## Compare ingest with the plain way and with the codec alone
+	@test -d .state/benchmark || $(BIN)/python -m pip install --quiet --no-deps --target .state/benchmark $(PLAIN_DECODERS)
+	PYTHONPATH=.state/benchmark $(BIN)/python -m benchmarks.ingest
 
 lock: setup ## Settle the versions anew from requirements/components.in
 	$(PYTHON) -m venv .state/lock

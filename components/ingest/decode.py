@@ -34,16 +34,18 @@ def decode(rows: Sequence[Row], task: Task, store: ImageStore, out: Path, worker
     absent = [index for index, row in enumerate(rows) if not store.has(task.entry_name(row))]
     progress = Progress(f"ingest {task.name}", len(absent), "objects")
 
+    times: list[float] = []
+
     def work(indices: Sequence[int]) -> None:
         for place, facts in render_rows([rows[index] for index in indices], task, workers):
             if facts:
                 lost[indices[place]] = facts
             progress()
+            times.append(time.monotonic())
 
     sample = absent[:: max(1, len(absent) // SAMPLE)][:SAMPLE]
-    begun = time.monotonic()
     work(sample)
-    seconds = (time.monotonic() - begun) / max(1, len(sample)) * (len(absent) - len(sample))
+    seconds = (times[-1] - times[0]) / max(1, len(sample) - 1) * len(absent) if times else 0.0
     _announce(rows, len(absent), seconds, task, store.folder, out)
     chosen = set(sample)
     work([index for index in absent if index not in chosen])

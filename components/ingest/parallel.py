@@ -6,21 +6,19 @@ Each process has one row at a time, so that a lost one tells which row it was lo
 import contextlib
 import multiprocessing
 import os
-import resource
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 import cv2
 
 from components.core.dicom import Refused
 from components.ingest.images import Renderer, Row, Task, refused, store_of
+from components.ingest.memory import keep_freed_memory, limit_memory
 
 SLOWEST = 60  # seconds that one object may take to decode; the slowest whole radiograph takes three
-MEMORY = 2 << 30  # bytes that a process may take besides its code: several times what the largest object needs
 Facts = dict[str, str]  # why a row has no entry in the store; empty where it has
 
 
@@ -36,9 +34,8 @@ def _serve(connection: Connection, task: Task, environment: dict[str, str]) -> N
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and closes the connection
     os.environ.update(environment)  # the server that forks may have been started with another one
     cv2.setNumThreads(1)  # the processes share the cores already
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold pixels and names
+    keep_freed_memory()
+    limit_memory()
     with contextlib.suppress(EOFError, BrokenPipeError):
         try:
             renderer, store = Renderer(task), store_of(task)

@@ -36,6 +36,7 @@ silence_pydicom()
 LARGEST = 1 << 26  # pixels: four times the finest radiograph; a header that claims more lies
 MOST_BYTES = 3 * LARGEST  # of a whole object: what its largest image and a generous header take
 SLIMMEST = 5  # the longer side over the shorter one; radiographs of a chest stay below 1.5, whole spines below 4
+LONGEST_PADDING = 1 << 12  # bytes after the end marker that are looked through
 END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS (ITU-T T.81, B.1.1.3), EOC of JPEG 2000 (T.800, A.4.4)
 COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 T81_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
@@ -189,5 +190,5 @@ def _refuse_truncated(dataset: Dataset, syntax: UID) -> None:
     except (ValueError, struct.error):
         raise Refused("truncated", "the fragments of the compressed pixel data end early") from None
     # Most codecs decode a codestream that was cut short without a word. Some encoders pad with either byte.
-    if syntax != RLELossless and not frame.rstrip(b"\0\xff").endswith(END_OF_CODESTREAM):
+    if syntax != RLELossless and not frame[-LONGEST_PADDING:].rstrip(b"\0\xff").endswith(END_OF_CODESTREAM):
         raise Refused("truncated", "the compressed pixel data lack their end marker")

@@ -43,12 +43,13 @@ class Letterbox:
     ) -> npt.NDArray[np.uint8]:
         """The image [S, S] in grey levels 0 to 255, of a source [H, W] in steps of 1/`finer` of them.
 
-        By area mean, or bilinear upwards. A mean over four pixels comes first where that leaves at least twice the
-        pixels on each axis that are wanted: it costs a quarter.
+        By area mean, or bilinear upwards. Means over four pixels come first, as long as they leave at least twice the
+        pixels on each axis that are wanted: they cost a quarter.
         """
-        halves = min(self.rows // self.height, self.columns // self.width) >= 4 and not (self.rows | self.columns) & 1
-        if halves:
-            image_HW = cv2.resize(image_HW, (self.columns // 2, self.rows // 2), interpolation=cv2.INTER_AREA)
+        rows, columns = self.rows, self.columns
+        while min(rows // self.height, columns // self.width) >= 4 and not (rows | columns) & 1:
+            rows, columns = rows // 2, columns // 2
+            image_HW = cv2.resize(image_HW, (columns, rows), interpolation=cv2.INTER_AREA)
         method = cv2.INTER_AREA if self.height <= self.rows and self.width <= self.columns else cv2.INTER_LINEAR
         scaled = cv2.resize(image_HW, (self.width, self.height), interpolation=method)
         image_SS = np.zeros((self.size, self.size), np.uint8)
