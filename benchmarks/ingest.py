@@ -1,7 +1,8 @@
 """Ingest against the plain way and against the codec alone, side by side in one run: `make benchmark-ingest`.
 
 The plain way is pydicom's `pixel_array`, `apply_voi_lut` and Pillow, with the decoders that pydicom's guide names:
-pylibjpeg, or GDCM. Ours and the codec alone run with the memory settings of ingest's processes. Times are CPU seconds of one process, medians of rounds in which the ways take turns.
+pylibjpeg, or GDCM. Ours and the codec alone run with the memory settings of ingest's processes. Times are CPU seconds of
+one process a way, medians of rounds in which the ways take turns.
 """
 
 import argparse
