@@ -79,7 +79,7 @@ def _rows(dataset: str, count: int, generator: np.random.Generator) -> tuple[lis
             "scanner": "A", "shard": 0, "row": number, "source_sha256": digest, "rows": ROWS, "columns": COLUMNS,
             "pixel_spacing_mm": None, "transfer_syntax": "1.2.840.10008.1.2.1",
             "photometric_interpretation": "MONOCHROME2", "bits_stored": 12, "origin": None,
-            "pixels_sha256": digest, "identical_to": None, "affine": list(letterbox.affine),
+            "pixels_sha256": digest, "identical_to": None, "same_instance_as": None, "affine": list(letterbox.affine),
         })  # fmt: skip
     return manifest, drawn, images
 

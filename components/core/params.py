@@ -97,7 +97,9 @@ class Quality(Section):
     )
     min_side: int = Field(ge=1, le=8192, description="Fewest pixels of the shorter side.")
     min_bits: int = Field(ge=1, le=16, description="Fewest bits stored.")
-    max_identical_share: Share = Field(description="Largest share of images with the pixels of an earlier one.")
+    max_identical_share: Share = Field(
+        description="Largest share of images with the pixels, or the SOP instance, of an earlier one."
+    )
 
 
 class TextTraining(Section):

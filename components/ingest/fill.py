@@ -67,20 +67,19 @@ def _facts(rows: Sequence[Row], task: Task, store: ImageStore, out: Path, worker
 
 
 def _refuse_duplicates(images: Sequence[Row], facts: dict[str, dict[str, Any]]) -> None:
-    """Of several files with one SOP instance, refuse all but the first by its place in the archive."""
-    first: dict[str, Row] = {}
-    for row in sorted(images, key=lambda row: row["uri"]):
+    """Of several files that hold the same thing, refuse all but the first by its place in the archive.
+
+    One with the same SOP instance in another transfer syntax, or with other pixels, is no copy: it is kept and marked.
+    """
+    first: dict[tuple[str, ...], str] = {}
+    for row in sorted(images, key=lambda row: str(row["uri"])):
         told = facts[row["image_id"]]
-        instance = told.get("instance")
-        if instance is None:
+        if told.get("instance") is None:
             continue
-        kept = facts[first.setdefault(instance, row)["image_id"]]
-        if kept is not told:
-            same = "the same" if kept["pixels_sha256"] == told["pixels_sha256"] else "other"
-            facts[row["image_id"]] = {
-                "reason": "duplicate",
-                "message": f"{REASONS['duplicate']}, with {same} pixels: {first[instance]['image_id']}",
-            }
+        same = tuple(told[key] for key in ("instance", "transfer_syntax", "pixels_sha256"))
+        kept = first.setdefault(same, row["image_id"])
+        if kept != row["image_id"]:
+            facts[row["image_id"]] = {"reason": "duplicate", "message": f"{REASONS['duplicate']}: {kept}"}
 
 
 def _write(
@@ -91,7 +90,8 @@ def _write(
     manifest: list[Row] = []
     annotations: list[Row] = []
     disagreements: Counter[str] = Counter()
-    seen: dict[str, str] = {}
+    pixels: dict[str, str] = {}
+    instances: dict[str, str] = {}
     with ShardWriter(folder, task.params.size, len(accepted)) as writer:
         for row, facts in accepted:
             letterbox = Letterbox.of(facts["rows"], facts["columns"], facts["size"])
@@ -105,13 +105,13 @@ def _write(
             assert entry.image_SS is not None
             shard, place = writer.add(entry.image_SS)
             made, differing = _manifest_row(row, facts)
-            identical = seen.setdefault(facts["pixels_sha256"], row["image_id"])
             manifest.append(
                 {
                     **made,
                     "shard": shard,
                     "row": place,
-                    "identical_to": None if identical == row["image_id"] else identical,
+                    "identical_to": _earlier(pixels, facts["pixels_sha256"], row["image_id"]),
+                    "same_instance_as": _earlier(instances, facts["instance"], row["image_id"]),
                     "affine": list(letterbox.affine),
                 }
             )
@@ -122,6 +122,12 @@ def _write(
     write_table(folder / "annotations.parquet", annotations, "annotations")
     write_table(folder / "rejected.parquet", rejected, "rejected")
     return _figures(manifest, annotations, rejected, disagreements)
+
+
+def _earlier(seen: dict[str, str], what: str | None, image_id: str) -> str | None:
+    """The earlier image that has the same; None for the first, which is noted."""
+    first = image_id if what is None else seen.setdefault(what, image_id)
+    return None if first == image_id else first
 
 
 def _manifest_row(row: Row, facts: dict[str, Any]) -> tuple[Row, list[str]]:
@@ -166,7 +172,7 @@ def _figures(
         "rejected": images,
         "rejected_studies": len(rejected) - images,
         "rejected_by_reason": dict(sorted(Counter(row["reason"] for row in rejected).items())),
-        "identical": sum(row["identical_to"] is not None for row in manifest),
+        **{key: sum(row[key] is not None for row in manifest) for key in ("identical_to", "same_instance_as")},
         **{key: dict(sorted(Counter(row[key] for row in manifest).items())) for key in counted},
         "annotations": dict(sorted(Counter(row["kind"] for row in annotations).items())),
         "header_disagreements": {key: disagreements[key] for key in ("view", "sex", "age_band")},

@@ -164,6 +164,7 @@ def _rewrite_images(folder: Path, ids: Iterable[str]) -> None:
             manifest[["shard", "row"]] = np.array(places, np.int32)
             first = manifest.groupby("pixels_sha256")["image_id"].transform("first")
             manifest["identical_to"] = first.where(first != manifest["image_id"], None)
+            manifest["same_instance_as"] = _without_first(manifest["same_instance_as"], manifest["image_id"], names)
         annotations = tables["annotations"]
         rejected = tables["rejected"]
         for name, frame in (
@@ -173,6 +174,13 @@ def _rewrite_images(folder: Path, ids: Iterable[str]) -> None:
         ):
             more = {key: value for key, value in extra[name].items() if not key.startswith(("schema", "pandas"))}
             write_table(new / f"{name}.parquet", _rows(frame), name, more)
+
+
+def _without_first(earlier: pd.Series, images: pd.Series, gone: Iterable[str]) -> pd.Series:
+    """References to an earlier image, where some of those are gone: the next one takes its place."""
+    heirs = {name: images[earlier == name].iloc[0] for name in earlier[earlier.isin(list(gone))].unique()}
+    moved = earlier.map(lambda name: heirs.get(name, name))
+    return moved.where(moved != images, None)
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

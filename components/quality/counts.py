@@ -41,6 +41,7 @@ def counts(looked_at: dict[str, pd.DataFrame]) -> Counts:
         "Pixel spacing": _in_bands(manifest["pixel_spacing_mm"], SPACINGS, "mm"),
         "Shorter side": _in_bands(manifest["side"], SIDES, "pixels"),
         "Pixels of another image": _of((manifest["identical_to"] != "").map({True: "yes", False: "no"})),
+        "SOP instance of another image": _of((manifest["same_instance_as"] != "").map({True: "yes", False: "no"})),
         "Split": _of(manifest["split"]),
         "Sex": _of(manifest["sex"]),
         "Age": _of(manifest["age_band"]),

@@ -15,6 +15,7 @@ from components.core.records.shards import ImageShards
 from components.core.records.tables import read_table
 from components.quality.identifiers import MASK, PSEUDONYM, archive_names, identifying_cells
 
+EARLIER = ("identical_to", "same_instance_as")  # columns of the manifest that name an earlier image
 MOST_STRETCH = 0.02  # the two axes of a letterboxed image are scaled alike, but for rounding
 BORDER_PIXELS = 1.0
 
@@ -136,7 +137,7 @@ def _told_apart(manifest: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "side": manifest[["rows", "columns"]].min(axis=1),
-            "identical_to": manifest["identical_to"].fillna(""),
+            **{key: manifest[key].astype(object).fillna("") for key in EARLIER},
             "identical_across": across.where(across.map(lambda names: "," in str(names)), ""),
         }
     )
@@ -156,7 +157,7 @@ def frames(tables: Tables) -> dict[str, pd.DataFrame]:
         "inventory": shown(images[["image_id", "study_id", "patient_id", "split"]], "image_id", names),
         "patients": patients(tables),
         "images": fates(tables),
-        "manifest": shown(tables.manifest.drop(columns=["affine", "identical_to"]), "image_id", names)
+        "manifest": shown(tables.manifest.drop(columns=["affine", *EARLIER]), "image_id", names)
         .join(_pixels(tables))
         .join(_told_apart(tables.manifest)),
         "annotations": shown(tables.annotations.drop(columns="mask_png"), "image_id", names),

@@ -104,6 +104,13 @@ def radiographs(settings: Quality, layout: Layout) -> list[Expectation]:
             mostly=1 - twice,
         ),
         one_of(
+            "few_repeated_instances",
+            "same_instance_as",
+            [""],
+            f"{few} have the SOP instance of another image (quality.max_identical_share)",
+            mostly=1 - twice,
+        ),
+        one_of(
             "identical_pixels_in_one_split",
             "identical_across",
             [""],

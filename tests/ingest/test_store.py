@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from components.core import params as parameters
 from components.core.paths import IMAGES
 from components.core.pseudonyms import Pseudonyms
 from components.core.records.image_store import Entry
-from components.core.records.tables import read_table
+from components.core.records.tables import REASONS, read_table
 from components.ingest import decode, parallel
 from components.ingest.images import Row, Task
 from components.ingest.stage import run
@@ -185,19 +186,22 @@ def test_a_full_disk_leaves_what_stood_there(
     assert digests() == before
 
 
-def test_duplicated_instances_are_refused_and_identical_pixels_are_marked(
+def test_copies_are_refused_and_identical_pixels_and_repeated_instances_are_marked(
     workspace: Path, params: parameters.Params
 ) -> None:
     folder = f"archive/{STUDIES[0].folder}"
     first = (workspace / folder / "a0000001.dcm").read_bytes()
     write(workspace, f"{folder}/a0000002.dcm", first)
+    instance = pydicom.dcmread(workspace / f"archive/{STUDIES[1].folder}/a0000003.dcm").SOPInstanceUID
+    write(workspace, f"archive/{STUDIES[1].folder}/other.dcm", radiograph(chest(seed=44), SOPInstanceUID=instance))
     write(workspace, f"{folder}/twin.dcm", radiograph(chest(seed=1), SOPInstanceUID="1.2.3.4"))
     figures = ingested(params)
-    assert (figures["rejected_by_reason"], figures["identical"]) == ({"duplicate": 1}, 1)
+    assert figures["rejected_by_reason"] == {"duplicate": 1}
+    assert (figures["identical_to"], figures["same_instance_as"]) == (1, 1)
     key = Pseudonyms.from_key_file()
     kept, twin = (key.name("image", "mimic_cxr", name) for name in ("a0000001", "twin"))
     rejected = read_table(FOLDER / "rejected.parquet", "rejected").iloc[0]
-    assert rejected["message"] == f"another file holds the same SOP instance, with the same pixels: {kept}"
+    assert rejected["message"] == f"{REASONS['duplicate']}: {kept}"
     identical = read_table(FOLDER / "manifest.parquet", "manifest").set_index("image_id")["identical_to"].dropna()
     assert dict(identical) in ({kept: twin}, {twin: kept})
-    assert np.load(FOLDER / "shard-00000.npy").shape == (6, 32, 32)
+    assert np.load(FOLDER / "shard-00000.npy").shape == (7, 32, 32)

@@ -151,6 +151,11 @@ def identical_pixels(tables: Written) -> str:
     return pseudonym("image", 10)
 
 
+def repeated_instance(tables: Written) -> str:
+    tables.manifest[10]["same_instance_as"] = pseudonym("image", 6)
+    return pseudonym("image", 10)
+
+
 def identical_in_two_splits(tables: Written) -> str:
     tables.manifest[3]["pixels_sha256"] = tables.manifest[0]["pixels_sha256"]  # row 0 is train, row 3 is test
     return pseudonym("image", 3)
@@ -163,6 +168,7 @@ FAULTS = {
     odd("view", "UNKNOWN"): "view_told",
     picture_among_objects: "transfer_syntax_of_the_layout",
     identical_pixels: "few_identical_pixels",
+    repeated_instance: "few_repeated_instances",
     identical_in_two_splits: "identical_pixels_in_one_split",
     duplicate_id: "manifest_image_ids_unique",
     duplicate_listing: "inventory_image_ids_unique",

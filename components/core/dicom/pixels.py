@@ -149,7 +149,7 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
 
 def _layout(dataset: Dataset) -> tuple[int, int, bool]:
     """Bits Stored, High Bit and whether values are signed, of an object that is a single radiograph."""
-    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+    if not any(optional(dataset, keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise Refused("no_pixels", "the object has no pixel data")
     photometric = text(dataset, "PhotometricInterpretation")
     if optional(dataset, "SamplesPerPixel") not in (1, None) or photometric in COLOUR:

@@ -66,6 +66,7 @@ MANIFEST = pa.schema(
         ("photometric_interpretation", pa.string()),
         ("pixels_sha256", pa.string()),  # of the image in the shard and the source's height and width
         ("identical_to", pa.string()),  # the image_id of an earlier image with the same pixels, else null
+        ("same_instance_as", pa.string()),  # of an earlier image with the same SOP Instance UID, else null
         ("affine", pa.list_(pa.float64(), 6)),  # 2x3, row-major: shard (x, y) = A · (x, y, 1) of the source
     ]
 )
@@ -109,7 +110,7 @@ REASONS = {
     "modality": "the header gives a modality that makes no radiographs",
     "body_part": "the header gives a part of the body that is not the chest",
     "burned_in": "the header says that text is burned into the pixels",
-    "duplicate": "another file holds the same SOP instance",
+    "duplicate": "another file holds the same SOP instance in the same transfer syntax, with the same pixels",
     "mask_misfit": "the archive's mask of the image does not fit its size",
     "not_a_file": "no plain file (a folder, a link to one, a pipe), or its name is not UTF-8",
     "crashed": "the decoder crashed on the object",
