@@ -47,9 +47,9 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
     rows = inventory_rows(
         NAME, list_archive(archive, Stamps(archive, LISTING.version, worker_count())), pseudonyms, LISTING
     )
+    figures = fill(out, rows, Task(NAME, Dataset(layout=NAME, root=root), settings, images_state()), worker_count())
     table = out.with_name(f"{out.name}.inventory.parquet")
     write_table(table, rows, "inventory", {"dataset": NAME, "key_fingerprint": pseudonyms.fingerprint})
-    figures = fill(out, rows, Task(NAME, Dataset(layout=NAME, root=root), settings, images_state()), worker_count())
     reasons = ", ".join(f"{count} {reason}" for reason, count in figures["rejected_by_reason"].items())
     print(f"{out}: {figures['manifest']} images, {figures['rejected']} rejected{f' ({reasons})' if reasons else ''}")
     print(f"{table}: whose they are; it names patients, keep it to yourself", file=sys.stderr)

@@ -7,6 +7,8 @@ import pytest
 from pydicom import uid
 
 from components.core.archives import Entry, open_archive
+from components.core.archives.listing import Stamps, list_archive
+from components.core.trouble import TryAgain
 from tests.archive_files import csv_bytes, write
 from tests.dicom_files import PATIENT_ID, UID_ROOT, chest, radiograph
 
@@ -82,3 +84,23 @@ def test_a_table_of_reports_by_study_or_accession(tmp_path: Path) -> None:
     assert found[""].problem == "image_missing"
     one, other = (archive.stamp(str(found[name].report_uri), "stat") for name in ("a.dcm", "b.dcm"))
     assert one != other
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads what nobody may")
+def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
+    write(tmp_path, "good.dcm", radiograph(chest()))
+    write(tmp_path, "closed.dcm", radiograph(chest(), SOPInstanceUID="1.2")).chmod(0)
+    archive = open_archive("folder", str(tmp_path))
+    listed = list_archive(archive, Stamps(archive, "stat", 1))
+    assert {entry.uri: entry.problem for entry, _, _ in listed} == {"good.dcm": None, "closed.dcm": "unreadable"}
+    (tmp_path / "folder").mkdir(mode=0)
+    with pytest.raises(ValueError, match=r"a folder below the archive's root .* cannot be read \(Permission denied\)"):
+        by_uri(tmp_path)
+
+
+def test_a_root_that_has_gone_is_not_taken_for_lost_files(tmp_path: Path) -> None:
+    write(tmp_path, "mount/good.dcm", radiograph(chest()))
+    source = open_archive("folder", str(tmp_path / "mount")).source
+    (tmp_path / "mount/good.dcm").unlink()
+    with pytest.raises(TryAgain, match="mount cannot be read"):
+        source.read("good.dcm")
