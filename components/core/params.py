@@ -279,7 +279,7 @@ class Params(Section):
             )
         reserved = RESERVED.intersection(self.datasets)
         if reserved:
-            raise ValueError(f"datasets: {min(reserved)} is the name of a command, not of a dataset")
+            raise ValueError(f"datasets.{min(reserved)}: that is the name of a command, not of a dataset")
         if self.pretrain.model.width % self.pretrain.model.heads:
             raise ValueError("pretrain.model.width must be a multiple of pretrain.model.heads")
         return self
