@@ -7,6 +7,8 @@ settings it was decoded with; it holds facts and, where the object gives an imag
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.core.records.whole import whole_file
+UNFINISHED = "unfinished"  # entries of runs that were killed while they wrote
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,18 @@ class ImageStore:
         """Keep an entry."""
         facts = json.dumps(dict(entry.facts)).encode()
         pixels = b"" if entry.image_SS is None else entry.image_SS.tobytes()
-        with whole_file(self._path(name)) as temporary:
-            temporary.write_bytes(len(facts).to_bytes(4, "little") + facts + pixels)
+        path, unfinished = self._path(name), self.folder / UNFINISHED
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.mkdir(exist_ok=True)
+        # Not `whole_file`: runs in several containers may make one entry at once.
+        descriptor, temporary = tempfile.mkstemp(dir=unfinished)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(len(facts).to_bytes(4, "little") + facts + pixels)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)  # a full disk must not stay full of halves
+            raise
 
     def get(self, name: str) -> Entry | None:
         """An entry, or None where there is none, or a damaged one (a machine that lost its power leaves such)."""
@@ -92,9 +104,10 @@ class ImageStore:
 
 
 def drop_everywhere(base: Path, names: Iterable[str]) -> int:
-    """Remove entries under all settings; returns how many there were."""
+    """Remove entries under all settings, and what was left unfinished; returns how many there were."""
     removed = 0
     for folder in base.glob("*") if base.is_dir() else ():
+        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
         for name in names:
             path = folder / name[:2] / name
             if path.exists():

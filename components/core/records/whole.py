@@ -13,13 +13,15 @@ from typing import Any
 def _temporary(path: Path) -> Path:
     """A name beside a path that tells whose it is; what processes that were killed left there is cleared away."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".*.{glob.escape(path.name)}"):
-        owner = left.name.split(".")[1]
+    # Another container has processes of its own, whose numbers mean nothing here.
+    namespace = "".join(filter(str.isdecimal, os.readlink("/proc/self/ns/pid")))
+    for left in path.parent.glob(f".*-{namespace}.{glob.escape(path.name)}"):
+        owner = left.name[1:].partition("-")[0]
         if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
             if not path.exists() and (left / "before").is_dir():  # killed between the two renames
                 os.replace(left / "before", path)
             _remove(left)
-    return path.with_name(f".{os.getpid()}.{path.name}")
+    return path.with_name(f".{os.getpid()}-{namespace}.{path.name}")
 
 
 def _remove(path: Path) -> None:
