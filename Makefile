@@ -10,7 +10,8 @@ ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup setup-airflow demo services services-stop airflow-demo test soak lint format lock mlflow
+.PHONY: help setup setup-airflow demo services services-stop airflow-demo test soak lint format lock mlflow \
+  benchmark-reports benchmark-medspacy benchmark-ingest
 
 help: setup ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -65,6 +66,13 @@ format: setup ## Bring the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The plain way's decoders stay out of the environment: some are under the GPL, and none is needed.
+PLAIN_DECODERS := pylibjpeg==2.1.0 pylibjpeg-libjpeg==2.5.0 pylibjpeg-openjpeg==2.6.0 pylibjpeg-rle==2.2.0 python-gdcm==3.2.6
+
+benchmark-ingest: setup ## Compare ingest with the plain way and with the codec alone
+	@test -d .state/benchmark || $(BIN)/python -m pip install --quiet --no-deps --target .state/benchmark $(PLAIN_DECODERS)
+	PYTHONPATH=.state/benchmark $(BIN)/python -m benchmarks.ingest
+
 lock: setup ## Settle the versions anew from requirements/*.in
 	$(PYTHON) -m venv .state/lock
 	.state/lock/bin/pip install --quiet --upgrade pip pip-tools
@@ -79,7 +87,6 @@ mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000 (also part o
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///mlflow.db
 
-.PHONY: benchmark-reports benchmark-medspacy
 benchmark-reports: setup ## Measure the report parser, against medspaCy where make benchmark-medspacy made its environment
 	$(BIN)/python -m benchmarks.reports
 

@@ -14,6 +14,7 @@ from pipelines.graph import Stage
 
 IMAGES_VARIABLE = "MEDSLIP_IMAGES"
 IMAGES = "medslip-{image}:local"
+STATE_VARIABLE = "MEDSLIP_STATE_DIR"  # what outlives a try or a run: checkpoints, decoded images
 # What a stage may know of the machine: where and how fast, never what.
 ENVIRONMENT = ("MEDSLIP_DEVICE", "MEDSLIP_PIPELINE_RUN", "MEDSLIP_WORKERS", "MLFLOW_TRACKING_URI", "TZ")
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -103,6 +104,7 @@ def container_of(
     if network not in ("none", "host"):
         raise ValueError(f"dvc.yaml: stages.{stage.name}.meta.network must be none or host, not {network!r}")
     site = main / ".state" / "dvc"
+    kept = Path(os.environ.get(STATE_VARIABLE) or main / ".state" / "kept").absolute()
     key = key_file()
     owner = workspace.stat()
     return Container(
@@ -111,6 +113,7 @@ def container_of(
         environment={
             **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             KEY_FILE_VARIABLE: str(key),
+            STATE_VARIABLE: str(kept),
             "DVC_NO_ANALYTICS": "1",
             "DVC_SITE_CACHE_DIR": str(site),
             "HOME": "/tmp",
@@ -120,6 +123,7 @@ def container_of(
             Mounted(workspace, read_only=False),
             Mounted(cache_of(workspace), read_only=False),
             Mounted(site, read_only=False),
+            Mounted(kept, read_only=False),
             Mounted(main / ".git", read_only=True),
             Mounted(key, read_only=True),
             *(Mounted(root, read_only=True) for root in _archives(workspace)),

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
 from pydicom import uid
 
 from tests.dicom_files import LOSSLESS, chest, radiograph
@@ -105,4 +108,54 @@ def write_rsna(root: Path, boxes: Sequence[tuple[object, ...]] = BOXES) -> Path:
         write(root, f"stage_2_train_images/{patient}.dcm", radiograph(chest(seed=number, bits=8), bits=8))
     header = ("patientId", "x", "y", "width", "height", "Target")
     write(root, "stage_2_train_labels.csv", csv_bytes([header, *boxes]))
+    return root
+
+
+def png(pixels: npt.NDArray[np.generic]) -> bytes:
+    """A picture [H, W] or [H, W, C] as PNG."""
+    return bytes(imagecodecs.png_encode(pixels))
+
+
+def picture(seed: int) -> npt.NDArray[np.uint8]:
+    """A picture [48, 40] of 8 bits."""
+    return chest(seed=seed, bits=8).astype(np.uint8)
+
+
+def write_nih(root: Path) -> Path:
+    """An NIH ChestX-ray14 archive: two images, one that is not there, and one that no table lists."""
+    columns = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
+    rows = [
+        ("00000001_000.png", "Cardiomegaly|Infiltration", 1, "058Y", "M", "PA"),
+        ("00000002_000.png", "No Finding", 2, 414, "F", "AP"),
+        ("00000003_000.png", "Mass", 3, 60, "F", "PA"),
+    ]
+    write(root, "Data_Entry_2017.csv", csv_bytes([columns, *rows]))
+    boxes = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000001_000.png,Infiltrate,10.5,20,30,40,,,\n"
+    write(root, "BBox_List_2017.csv", boxes)
+    write(root, "train_val_list.txt", "00000001_000.png\n00000003_000.png\n")
+    write(root, "test_list.txt", "00000002_000.png")
+    write(root, "images_001/images/00000001_000.png", png(picture(1)))
+    write(root, "images_002/images/00000002_000.png", png(np.dstack([picture(2)] * 3 + [picture(2) * 0 + 255])))
+    write(root, "images_001/images/stray.png", png(picture(3)))
+    return root
+
+
+def write_covidx(root: Path) -> Path:
+    """A COVIDx CXR-4 archive of PNG and JPEG files."""
+    write(root, "train.txt", "1 a.png positive cohen\n")
+    write(root, "val.txt", "1 a.jpg negative rsna\n")
+    write(root, "test.txt", "2 gone.png positive cohen\n")
+    write(root, "train/a.png", png(picture(1)))
+    write(root, "val/a.jpg", bytes(imagecodecs.jpeg8_encode(picture(2), 90)))
+    write(root, "test/stray.png", png(picture(3)))
+    return root
+
+
+def write_siim(root: Path, masks: Sequence[tuple[str, str]], images: Sequence[str]) -> Path:
+    """A SIIM-ACR Pneumothorax archive."""
+    for number, image in enumerate(images):
+        content = radiograph(chest(seed=number, bits=8), bits=8)
+        write(root, f"dicom-images-train/study-{image}/series/{image}.dcm", content)
+    text = "".join(f"{image}, {runs}\n" for image, runs in masks)
+    write(root, "train-rle.csv", f"ImageId, EncodedPixels\n{text}")
     return root

@@ -78,7 +78,8 @@ def _rows(dataset: str, count: int, generator: np.random.Generator) -> tuple[lis
             "split": split, "view": "LATERAL" if number % 17 == 16 else "PA", "sex": "F", "age_band": "40-59",
             "scanner": "A", "shard": 0, "row": number, "source_sha256": digest, "rows": ROWS, "columns": COLUMNS,
             "pixel_spacing_mm": None, "transfer_syntax": "1.2.840.10008.1.2.1",
-            "photometric_interpretation": "MONOCHROME2", "affine": list(letterbox.affine),
+            "photometric_interpretation": "MONOCHROME2", "bits_stored": 12, "origin": None,
+            "pixels_sha256": digest, "identical_to": None, "same_instance_as": None, "affine": list(letterbox.affine),
         })  # fmt: skip
     return manifest, drawn, images
 

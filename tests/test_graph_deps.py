@@ -18,7 +18,9 @@ SHELL = {
     "components/core/explain.py": "words what params.py refuses",
     "components/core/params.py": "checks values that DVC tracks one by one",
     "components/core/paths.py": "repeats the paths that dvc.yaml declares",
+    "components/core/state.py": "says where what outlives a run lies",
     "components/core/tracking.py": "notes in MLflow what was made",
+    "components/core/trouble.py": "names what may work later",
     "components/core/workers.py": "says how many processes a stage uses",
 }
 WHOLE_CODE = {"model_card": "the page states the version of the whole code"}

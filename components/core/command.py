@@ -1,6 +1,7 @@
 """What every stage's command line shares: its options, its exit statuses, its figures, its MLflow run."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from typing import Any
 from components.core import params as parameters
 from components.core import paths, tracking
 from components.core.records.whole import write_json
+from components.core.trouble import TryAgain
+
+__all__ = ["GateFailed", "TryAgain", "finish", "guarded", "parser_of", "run_stage", "stage_command"]
 
 BAD_INPUT, GATE_FAILED, TRY_AGAIN = 2, 3, 75
 STATUS_FILE_VARIABLE = "MEDSLIP_STATUS_FILE"
@@ -19,10 +23,6 @@ Run = Callable[[parameters.Params, str], dict[str, Any]]
 
 class GateFailed(Exception):
     """A gate said no: the data or the model is not good enough (exit status 3)."""
-
-
-class TryAgain(Exception):
-    """Something outside failed that may work later, such as a server that does not answer (exit status 75)."""
 
 
 BAD_INPUT_ERRORS = (
@@ -53,6 +53,11 @@ def guarded(action: Callable[[], None]) -> int:
         return GATE_FAILED
     except TryAgain as error:
         print(f"try again: {error}", file=sys.stderr)
+        return TRY_AGAIN
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print("try again: the disk is full; what stood there before is as it was", file=sys.stderr)
         return TRY_AGAIN
 
 

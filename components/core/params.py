@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from components.core.explain import explain
 
-Layout = Literal["mimic_cxr", "rsna_pneumonia"]
+PhantomLayout = Literal["mimic_cxr", "rsna_pneumonia"]  # those that the phantom can draw
+Layout = Literal[PhantomLayout, "nih_cxr14", "siim_acr", "covidx_cxr4", "folder"]
+WITH_REPORTS: tuple[Layout, ...] = ("mimic_cxr", "folder")
+Objection = Literal["modality", "body_part", "burned_in"]
+RESERVED = frozenset({"folder", "forget"})  # commands that stand where a stage's command has the dataset
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Depth = Annotated[int, Field(ge=1, le=200)]
@@ -27,14 +31,17 @@ class Dataset(Section):
     """An archive and where it lies."""
 
     layout: Layout = Field(description="The published layout that the archive is in.")
-    root: str = Field(min_length=1, description="The archive's folder; below data/phantom/archives it is synthetic.")
+    root: str = Field(
+        min_length=1,
+        description="The archive's folder, or s3://bucket/prefix; below data/phantom/archives it is synthetic.",
+    )
 
 
 class Phantom(Section):
     """The synthetic archives."""
 
     seed: int = Field(ge=0, le=2**31 - 1, description="The same seed gives the same bytes.")
-    studies: dict[Layout, Annotated[int, Field(ge=8, le=1_000_000)]] = Field(
+    studies: dict[PhantomLayout, Annotated[int, Field(ge=8, le=1_000_000)]] = Field(
         description="How many studies an archive of each layout gets."
     )
     pixels: int = Field(ge=128, le=4096, description="Height of the drawn radiographs in pixels, give or take a fifth.")
@@ -49,7 +56,8 @@ class Inventory(Section):
     """The listing of an archive."""
 
     version: Literal["content", "stat"] = Field(
-        description="What tells that a file changed: its bytes (content), or its size and time (stat, for terabytes)."
+        description="What tells that a file changed: its bytes (content), or its size and time (stat, for terabytes); "
+        "on S3 it is the ETag."
     )
     validate_share: Share = Field(description="Share of patients for validation where there is no official split.")
     test_share: Share = Field(description="Share of patients for the test where there is no official split.")
@@ -68,6 +76,10 @@ class Ingest(Section):
     window: int = Field(ge=0, le=15, description="Which VOI window or table of the header is used, counted from 0.")
     percentiles: tuple[Annotated[float, Field(ge=0, le=50)], Annotated[float, Field(ge=50, le=100)]] = Field(
         description="The window, in percentiles of the pixels, where the header has none."
+    )
+    allow: tuple[Objection, ...] = Field(
+        description="What a header may say without its object being refused: another modality, another part of the "
+        "body, text burned into the pixels."
     )
 
 
@@ -97,6 +109,17 @@ class Quality(Section):
     max_rejected_share: Share = Field(description="Largest share of images that may be refused.")
     max_without_findings_share: Share = Field(description="Largest share of reports in which no finding is found.")
     min_images: int = Field(ge=1, description="Fewest images that an archive must give.")
+    max_odd_share: Share = Field(
+        description="Largest share of images whose spacing, size or bit depth is out of range, or view unknown."
+    )
+    spacing_mm: tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]] = Field(
+        description="Least and largest pixel spacing in mm."
+    )
+    min_side: int = Field(ge=1, le=8192, description="Fewest pixels of the shorter side.")
+    min_bits: int = Field(ge=1, le=16, description="Fewest bits stored.")
+    max_identical_share: Share = Field(
+        description="Largest share of images with the pixels, or the SOP instance, of an earlier one."
+    )
 
 
 class TextTraining(Section):
@@ -270,10 +293,14 @@ class Params(Section):
             for name in names:
                 if name not in self.datasets:
                     raise ValueError(f"{key}: {name!r} is not one of the datasets ({', '.join(self.datasets)})")
-        if self.datasets[self.pretrain.dataset].layout != "mimic_cxr":
+        if self.datasets[self.pretrain.dataset].layout not in WITH_REPORTS:
             raise ValueError(
-                f"pretrain.dataset: {self.pretrain.dataset!r} has no reports; the layout must be mimic_cxr"
+                f"pretrain.dataset: {self.pretrain.dataset!r} has no reports; the layout must be one of "
+                f"{', '.join(WITH_REPORTS)}"
             )
+        reserved = RESERVED.intersection(self.datasets)
+        if reserved:
+            raise ValueError(f"datasets.{min(reserved)}: that is the name of a command, not of a dataset")
         if self.pretrain.model.width % self.pretrain.model.heads:
             raise ValueError("pretrain.model.width must be a multiple of pretrain.model.heads")
         return self

@@ -31,6 +31,20 @@ def make_key() -> Path:
     return path
 
 
+def forgotten_file() -> Path:
+    """Where the pseudonyms of forgotten patients stand: beside the key, which outlives every table."""
+    path = key_file()
+    return path.with_name(f"{path.stem}.forgotten")
+
+
+def forgotten_patients() -> frozenset[str]:
+    """The pseudonyms of patients who are to be in no listing any more."""
+    try:
+        return frozenset(forgotten_file().read_text("ascii").split())
+    except FileNotFoundError:
+        return frozenset()
+
+
 class Pseudonyms:
     """Turns names of an archive into ids that nobody without the key can compute or turn back."""
 

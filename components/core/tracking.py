@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.core.params import Params
 
@@ -422,3 +422,51 @@ def log_stage(
         _log_metrics(client, run_id, numbers(figures or {}), 0)
         client.set_terminated(run_id, status)
     return run_id
+
+
+class Trace(NamedTuple):
+    """A run of the pipeline with a dataset in it.
+
+    Attributes:
+        run_id, name: of the parent run.
+        inventory: what tells the figures of its inventory (`figures_digest`), None where none was logged.
+        versions: the models that it registered, each as name and version.
+    """
+
+    run_id: str
+    name: str
+    inventory: str | None
+    versions: tuple[str, ...]
+
+
+def traces_of(dataset: str) -> list[Trace]:
+    """Every run of the pipeline that had a dataset among its parameters, the latest first.
+
+    Raises:
+        mlflow.exceptions.MlflowException, OSError: MLflow does not answer.
+    """
+    client = connect()
+    experiment = experiment_id(client)
+    registered: dict[str, list[str]] = {}
+    for version in client.search_model_versions():
+        registered.setdefault(version.run_id, []).append(f"{version.name} {version.version}")
+    traces = []
+    parents = _all_runs(client, experiment, f"params.`datasets.{dataset}.layout` != ''")
+    for parent in (run for run in parents if KEY_TAG in run.data.tags):
+        children = _all_runs(client, experiment, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+        tags = [child.data.tags for child in children]
+        listed = (tag for tag in tags if tag.get(STAGE_TAG) == "inventory" and tag.get(ITEM_TAG) == dataset)
+        inventory = next((tag.get(FIGURES_TAG) for tag in listed), None)
+        versions = [name for run in (parent, *children) for name in registered.get(run.info.run_id, ())]
+        traces.append(Trace(parent.info.run_id, parent.info.run_name, inventory, tuple(sorted(versions))))
+    return traces
+
+
+def _all_runs(client: Any, experiment: str, wanted: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_runs([experiment], wanted, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -10,11 +10,12 @@ from typing import Any
 
 from components.core import paths
 from components.core.archives import open_archive
+from components.core.archives.listing import Stamps, inventory_rows, list_archive
 from components.core.params import Params
 from components.core.pseudonyms import Pseudonyms
 from components.core.records.tables import write_table
 from components.core.workers import worker_count
-from components.inventory.listing import Stamps, inventory_rows, list_archive
+from components.inventory.members import note_members
 
 
 def run(params: Params, dataset: str) -> dict[str, Any]:
@@ -32,7 +33,9 @@ def run(params: Params, dataset: str) -> dict[str, Any]:
     rows = inventory_rows(dataset, listed, pseudonyms, params.inventory)
     table = paths.inventory_table(dataset)
     write_table(table, rows, "inventory", {"dataset": dataset, "key_fingerprint": pseudonyms.fingerprint})
-    return {**figures(rows), "digest": hashlib.sha256(table.read_bytes()).hexdigest()}
+    told = {**figures(rows), "digest": hashlib.sha256(table.read_bytes()).hexdigest()}
+    note_members(dataset, told, (row["patient_id"] for row in rows))
+    return told
 
 
 def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from components.core.params import Layout
+from components.core.params import PhantomLayout
 
 Rng = np.random.Generator
 
@@ -85,7 +85,7 @@ def sample_person(rng: Rng, sex: str, age: int) -> Person:
     )
 
 
-def sample_visit(rng: Rng, layout: Layout, person: Person, number: int) -> Visit:
+def sample_visit(rng: Rng, layout: PhantomLayout, person: Person, number: int) -> Visit:
     """The number-th visit of a patient, weeks to months after the one before."""
     day = person.first_visit + timedelta(days=sum(int(rng.integers(2, 120)) for _ in range(number)))
     institution = _one(rng, _people()["institutions"][layout])

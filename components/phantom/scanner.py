@@ -11,7 +11,7 @@ import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.core.params import Layout
+from components.core.params import PhantomLayout
 
 Codec = Literal["explicit", "implicit", "rle", "jpeg2000", "jpegls", "jpeg"]
 Rng = np.random.Generator
@@ -63,7 +63,7 @@ class Scanner(_Entry):
 
 
 @cache
-def scanners(layout: Layout) -> tuple[Scanner, ...]:
+def scanners(layout: PhantomLayout) -> tuple[Scanner, ...]:
     """The units of an archive of a layout."""
     content = yaml.safe_load(Path(__file__).with_name("scanners.yaml").read_text(encoding="utf-8"))
     return tuple(Scanner.model_validate(entry) for entry in content[layout])
@@ -75,7 +75,7 @@ def weighted(rng: Rng, choices: Mapping[Choice, float]) -> Choice:
     return list(choices)[int(rng.choice(len(weights), p=weights / weights.sum()))]
 
 
-def choose_scanner(layout: Layout, view: str, rng: Rng) -> tuple[Scanner, Codec]:
+def choose_scanner(layout: PhantomLayout, view: str, rng: Rng) -> tuple[Scanner, Codec]:
     """A unit that takes the view, and the codec of the image: they depend on nothing else."""
     able = {index: unit.weight for index, unit in enumerate(scanners(layout)) if view in unit.views}
     assert able, f"no scanner of {layout} takes {view}"

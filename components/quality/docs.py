@@ -9,6 +9,7 @@ from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaSectionView
 
 from components.quality import prevalence
+from components.quality.counts import Counts
 from components.quality.prevalence import Prevalence
 from components.quality.validation import Outcome
 
@@ -80,15 +81,33 @@ def _sections(result: ExpectationSuiteValidationResult) -> str:
     )
 
 
+def _counts(counted: Counts) -> str:
+    """A table a kind of count."""
+    parts = []
+    for title, rows in counted.items():
+        total = sum(count for _, count in rows) or 1
+        lines = "".join(
+            f"<tr><td>{html.escape(value)}</td><td>{count}</td><td>{count / total:.1%}</td></tr>"
+            for value, count in rows
+        )
+        parts.append(
+            f"<h5>{html.escape(title)}</h5><table><tr><th>What</th><th>Images</th><th>Share</th></tr>{lines}</table>"
+        )
+    return "".join(parts)
+
+
 def write_docs(
     folder: Path,
     dataset: str,
     results: dict[str, ExpectationSuiteValidationResult],
     outcomes: Sequence[Outcome],
+    counted: Counts,
     said: Prevalence | None,
 ) -> None:
-    """Write `index.html`, the verdict on every expectation, a page for each table, and one on what the reports say."""
-    bodies = {"index": _summary(outcomes)} | ({"prevalence": prevalence.body(said)} if said else {})
+    """Write `index.html`, the verdict on every expectation, `counts.html`, a page a table, and what reports say."""
+    bodies = {"index": _summary(outcomes), "counts": _counts(counted)}
+    if said:
+        bodies["prevalence"] = prevalence.body(said)
     for name, result in results.items():
         bodies[name] = _verdict([outcome for outcome in outcomes if outcome.frame == name]) + _sections(result)
     links = " ".join(f'<a href="{name}.html">{name}</a>' for name in bodies)

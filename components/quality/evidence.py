@@ -15,6 +15,7 @@ from components.core.records.shards import ImageShards
 from components.core.records.tables import read_table
 from components.quality.identifiers import MASK, PSEUDONYM, archive_names, identifying_cells
 
+EARLIER = ("identical_to", "same_instance_as")  # columns of the manifest that name an earlier image
 MOST_STRETCH = 0.02  # the two axes of a letterboxed image are scaled alike, but for rounding
 BORDER_PIXELS = 1.0
 
@@ -131,6 +132,19 @@ def _pixels(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["grey_range", "place_fault", "affine_fault"], index=tables.manifest.index)
 
 
+def _told_apart(manifest: pd.DataFrame) -> pd.DataFrame:
+    """For each row of the manifest its shorter side, the image with its pixels, and the other splits of these."""
+    splits = manifest.groupby("pixels_sha256")["split"].unique().map(lambda names: ", ".join(sorted(names)))
+    across = manifest["pixels_sha256"].map(splits)
+    return pd.DataFrame(
+        {
+            "side": manifest[["rows", "columns"]].min(axis=1),
+            **{key: manifest[key].astype(object).fillna("") for key in EARLIER},
+            "identical_across": across.where(across.map(lambda names: "," in str(names)), ""),
+        }
+    )
+
+
 def reports(findings: pd.DataFrame, labels: StudyLabels) -> pd.DataFrame:
     """One row a study with a report: how many findings its report mentions."""
     counts = findings["study_id"].value_counts()
@@ -145,7 +159,9 @@ def frames(tables: Tables) -> dict[str, pd.DataFrame]:
         "inventory": shown(images[["image_id", "study_id", "patient_id", "split"]], "image_id", names),
         "patients": patients(tables),
         "images": fates(tables),
-        "manifest": shown(tables.manifest.drop(columns="affine"), "image_id", names).join(_pixels(tables)),
+        "manifest": shown(tables.manifest.drop(columns=["affine", *EARLIER]), "image_id", names)
+        .join(_pixels(tables))
+        .join(_told_apart(tables.manifest)),
         "annotations": shown(tables.annotations.drop(columns="mask_png"), "image_id", names),
         "rejected": shown(tables.rejected, "id", names),
     }

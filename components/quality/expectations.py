@@ -6,7 +6,7 @@ from typing import Any
 import great_expectations as gx
 from great_expectations.expectations.expectation import Expectation
 
-from components.core.params import Quality
+from components.core.params import Layout, Quality
 from components.core.records.tables import REASONS
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 
@@ -16,6 +16,8 @@ AGE_BANDS = ("0-17", "18-39", "40-59", "60-79", "80+")
 SECTIONS = ("findings", "impression", "addendum", "text")
 PRESENCES = ("present", "absent", "uncertain")
 PSEUDONYM_PATTERN = "^[0-9a-f]{24}$"
+PICTURES = {"nih_cxr14": ("PNG",), "covidx_cxr4": ("PNG", "JPEG")}  # layouts of pictures, and their kinds
+WITHOUT_VIEWS = ("siim_acr", "covidx_cxr4")  # neither table nor header tells the view: all images are frontal
 
 Suites = dict[str, list[Expectation]]
 
@@ -36,6 +38,13 @@ def one_of(name: str, column: str, allowed: Collection[Any], sentence: str, most
     )
 
 
+def absent(name: str, column: str, refused: Collection[Any], sentence: str) -> Expectation:
+    """None of some values."""
+    return gx.expectations.ExpectColumnValuesToNotBeInSet(
+        column=column, value_set=list(refused), **_named(name, sentence)
+    )
+
+
 def filled(name: str, column: str, sentence: str) -> Expectation:
     """No empty cell."""
     return gx.expectations.ExpectColumnValuesToNotBeNull(column=column, **_named(name, sentence))
@@ -45,6 +54,13 @@ def at_least(name: str, column: str, least: int, sentence: str, mostly: float = 
     """No value below, in at least the share `mostly` of the rows."""
     return gx.expectations.ExpectColumnValuesToBeBetween(
         column=column, min_value=least, mostly=mostly, **_named(name, sentence)
+    )
+
+
+def between(name: str, column: str, limits: tuple[float, float], sentence: str, mostly: float) -> Expectation:
+    """No value outside, in at least the share `mostly` of the rows; empty cells are passed over."""
+    return gx.expectations.ExpectColumnValuesToBeBetween(
+        column=column, min_value=limits[0], max_value=limits[1], mostly=mostly, **_named(name, sentence)
     )
 
 
@@ -62,7 +78,49 @@ def no_identifiers(table: str) -> Expectation:
     return one_of(f"{table}_identifies_nobody", "identifying", [""], "no cell holds a name of the archive or a date")
 
 
-def archive_suites(settings: Quality) -> Suites:
+def radiographs(settings: Quality, layout: Layout) -> list[Expectation]:
+    """What the images of a layout are: spacing, size, view, depth, transfer syntax, no pixels twice."""
+    odd, twice = settings.max_odd_share, settings.max_identical_share
+    some, few = f"in at least {1 - odd:.1%} of the images", f"at most {twice:.1%} of the images"
+    low, high = settings.spacing_mm
+    pictures = PICTURES.get(layout)
+    syntax = (
+        one_of("transfer_syntax_of_the_layout", "transfer_syntax", pictures, f"every file is {' or '.join(pictures)}")
+        if pictures
+        else absent("transfer_syntax_of_the_layout", "transfer_syntax", ("PNG", "JPEG"), "every file is a DICOM object")
+    )
+    views = one_of("view_told", "view", VIEWS[:3], f"the view is known {some} (quality.max_odd_share)", mostly=1 - odd)
+    return [
+        between("spacing_plausible", "pixel_spacing_mm", (low, high), f"{low} to {high} mm a pixel {some}", 1 - odd),
+        at_least("side_long_enough", "side", settings.min_side, f"{settings.min_side} pixels a side {some}", 1 - odd),
+        at_least("depth_enough", "bits_stored", settings.min_bits, f"{settings.min_bits} bits a pixel {some}", 1 - odd),
+        syntax,
+        *([] if layout in WITHOUT_VIEWS else [views]),
+        one_of(
+            "few_identical_pixels",
+            "identical_to",
+            [""],
+            f"{few} have the pixels of another image (quality.max_identical_share)",
+            mostly=1 - twice,
+        ),
+        one_of(
+            "few_repeated_instances",
+            "same_instance_as",
+            [""],
+            f"{few} have the SOP instance of another image (quality.max_identical_share)",
+            mostly=1 - twice,
+        ),
+        one_of(
+            "identical_pixels_in_one_split",
+            "identical_across",
+            [""],
+            f"{few} have their pixels in another split, too (quality.max_identical_share)",
+            mostly=1 - twice,
+        ),
+    ]
+
+
+def archive_suites(settings: Quality, layout: Layout) -> Suites:
     """What holds of every dataset, by frame."""
     enough = gx.expectations.ExpectTableRowCountToBeBetween(
         min_value=settings.min_images,
@@ -104,6 +162,7 @@ def archive_suites(settings: Quality) -> Suites:
             one_of("manifest_age_band_known", "age_band", AGE_BANDS, "an age is a band of the closed list or empty"),
             one_of("manifest_places_sound", "place_fault", [""], "every image has a row of a shard for itself"),
             at_least("pixels_not_constant", "grey_range", 1, "no image has the same value everywhere"),
+            *radiographs(settings, layout),
             one_of(
                 "affine_plausible",
                 "affine_fault",

@@ -8,6 +8,7 @@ from components.core.params import Params
 from components.core.records import labels
 from components.core.records import tables as schemas
 from components.core.records.whole import whole_folder, write_json
+from components.quality.counts import counts
 from components.quality.docs import write_docs
 from components.quality.evidence import frames, read_tables
 from components.quality.expectations import archive_suites, report_suites
@@ -34,13 +35,15 @@ def run(params: Params, dataset: str) -> dict[str, Any]:
     if tables.labels is not None:
         # The words as they may be shown: what identifies someone is masked there.
         said = prevalence(tables.labels, looked_at["unmatched"])
-    suites = archive_suites(params.quality) | (report_suites(params.quality) if with_reports else {})
+    suites = archive_suites(params.quality, params.datasets[dataset].layout) | (
+        report_suites(params.quality) if with_reports else {}
+    )
     results = validate(looked_at, suites)
     told = outcomes(results)
     folder = paths.QUALITY / dataset
     (folder / "verdict.json").unlink(missing_ok=True)
     with whole_folder(folder / "docs") as docs:
-        write_docs(docs, dataset, results, told, said)
+        write_docs(docs, dataset, results, told, counts(looked_at), said)
     failed = [outcome for outcome in told if not outcome.passed]
     if failed:
         lines = "\n".join(f"  {outcome.frame}: {outcome}" for outcome in failed)

@@ -56,7 +56,9 @@ def changed(content: Any, path: str, value: Any) -> Any:
         ("pretrain.epohcs", 3, "unknown key; the keys are dataset, seed, threads"),
         ("phantom.studies.nih", 10, "unknown key; a key must be one of mimic_cxr, rsna_pneumonia"),
         ("pretrain.dataset", "nih", "'nih' is not one of the datasets (mimic_cxr, rsna_pneumonia)"),
-        ("pretrain.dataset", "rsna_pneumonia", "'rsna_pneumonia' has no reports; the layout must be mimic_cxr"),
+        ("pretrain.dataset", "rsna_pneumonia",
+         "'rsna_pneumonia' has no reports; the layout must be one of mimic_cxr, folder"),
+        ("datasets.forget", {"layout": "folder", "root": "x"}, "that is the name of a command, not of a dataset"),
     ],
 )  # fmt: skip
 def test_a_refusal_says_where_what_and_what_is_allowed(content: Any, path: str, value: Any, sentence: str) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from components.core.dicom import render
 from components.core.dicom.pixels import stored_pixels
-from components.core.params import Layout
+from components.core.params import PhantomLayout
 from components.phantom.dicom_writer import TRANSFER_SYNTAX, Shot, write_dicom
 from components.phantom.identity import sample_person, sample_visit
 from components.phantom.scanner import Codec, Scanner, choose_scanner, expose, scanners
 
-UNITS: list[tuple[Layout, Scanner, Codec]] = [
+UNITS: list[tuple[PhantomLayout, Scanner, Codec]] = [
     (layout, unit, codec)
     for layout in ("mimic_cxr", "rsna_pneumonia")
     for unit in scanners(layout)  # type: ignore[arg-type]
@@ -32,7 +32,7 @@ def chest() -> np.ndarray:
     return np.clip(0.5 + noise_HW / noise_HW.std() / 5, 0, 1).astype(np.float32)
 
 
-def shot_of(layout: Layout, unit: Scanner, codec: Codec) -> Shot:
+def shot_of(layout: PhantomLayout, unit: Scanner, codec: Codec) -> Shot:
     rng = np.random.default_rng(5)
     person = sample_person(rng, "F", 54)
     visit = sample_visit(rng, layout, person, 1)
@@ -44,7 +44,7 @@ def name(value: object) -> str:
 
 
 @pytest.mark.parametrize(("layout", "unit", "codec"), UNITS, ids=name)
-def test_the_stored_values_come_back(layout: Layout, unit: Scanner, codec: Codec) -> None:
+def test_the_stored_values_come_back(layout: PhantomLayout, unit: Scanner, codec: Codec) -> None:
     content = write_dicom(chest(), shot_of(layout, unit, codec), np.random.default_rng(9))
     dataset = pydicom.dcmread(io.BytesIO(content))
     assert dataset.file_meta.TransferSyntaxUID == TRANSFER_SYNTAX[codec]
@@ -57,7 +57,7 @@ def test_the_stored_values_come_back(layout: Layout, unit: Scanner, codec: Codec
 
 
 @pytest.mark.parametrize(("layout", "unit", "codec"), UNITS, ids=name)
-def test_dense_tissue_is_bright_once_ingested(layout: Layout, unit: Scanner, codec: Codec) -> None:
+def test_dense_tissue_is_bright_once_ingested(layout: PhantomLayout, unit: Scanner, codec: Codec) -> None:
     content = write_dicom(chest(), shot_of(layout, unit, codec), np.random.default_rng(9))
     seen_SS = render(content, 160, 0, (0.5, 99.5)).image_SS
     expected = cv2.resize(chest(), (140, 160), interpolation=cv2.INTER_AREA)
@@ -66,7 +66,9 @@ def test_dense_tissue_is_bright_once_ingested(layout: Layout, unit: Scanner, cod
 
 
 @pytest.mark.parametrize(("layout", "unit", "codec"), UNITS, ids=name)
-def test_the_header_identifies_and_equal_seeds_give_equal_bytes(layout: Layout, unit: Scanner, codec: Codec) -> None:
+def test_the_header_identifies_and_equal_seeds_give_equal_bytes(
+    layout: PhantomLayout, unit: Scanner, codec: Codec
+) -> None:
     shot = shot_of(layout, unit, codec)
     content = write_dicom(chest(), shot, np.random.default_rng(9))
     assert content == write_dicom(chest(), shot, np.random.default_rng(9))

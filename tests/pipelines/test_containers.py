@@ -22,6 +22,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         encoding="utf-8",
     )
     monkeypatch.setenv("MEDSLIP_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("MEDSLIP_STATE_DIR", str(tmp_path / "kept"))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for every stage")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     return folder
@@ -58,6 +59,7 @@ def test_mounts_lie_where_they_lie_on_the_host(workspace: Path, repository: Path
         Mounted(workspace, read_only=False),
         Mounted(tmp_path / "cache", read_only=False),
         Mounted(main / ".state/dvc", read_only=False),
+        Mounted(tmp_path / "kept", read_only=False),
         Mounted(main / ".git", read_only=True),
         Mounted(tmp_path / "key", read_only=True),
         Mounted(Path("/archives/a"), read_only=True),

@@ -70,8 +70,14 @@ class Written:
         self._list(number)
         row = {"split": split_of(number), "view": "PA", "sex": "F", "age_band": "40-59", "scanner": "Acme Ray 2"}
         place = {"shard": 0, "row": len(self.images), "rows": 64, "columns": 64, "source_sha256": f"{number:064x}"}
+        image = {
+            "bits_stored": 12,
+            "pixel_spacing_mm": 0.15,
+            "transfer_syntax": "RLELossless",
+            "pixels_sha256": f"{number}",
+        }
         scaled = [0.5, 0.0, 0.0, 0.0, 0.5, 0.0]
-        self.manifest.append(dict.fromkeys(MANIFEST.names) | ids(number) | row | place | {"affine": scaled})
+        self.manifest.append(dict.fromkeys(MANIFEST.names) | ids(number) | row | place | image | {"affine": scaled})
         self.images.append(np.full((SIZE, SIZE), 40, np.uint8) + np.arange(SIZE, dtype=np.uint8))
         label = {"image_id": pseudonym("image", number), "kind": "label", "name": "pneumonia", "value": 1}
         self.annotations.append(dict.fromkeys(ANNOTATIONS.names) | label)
@@ -93,7 +99,7 @@ class Written:
         study, patient = f"{50_000_000 + number}", f"{10_000_000 + number}"
         names = {"image": f"7f3a-{number:04}-d1c0", "study": study, "patient": patient}
         file = {"uri": f"files/p10/p{patient}/{number}.dcm", "bytes": 100, "version": "sha256:0"}
-        more = {"split": split_of(number), "labels": [], "boxes": []}
+        more = {"split": split_of(number), "labels": [], "boxes": [], "masks": []}
         self.inventory.append(dict.fromkeys(INVENTORY.names) | ids(number) | names | file | more)
 
 
@@ -109,7 +115,9 @@ def tables() -> Written:
 
 @pytest.fixture(scope="session")
 def params(repository: Path) -> parameters.Params:
-    limits = {"quality": {"max_rejected_share": 0.05, "max_without_findings_share": 0.05, "min_images": 20}}
+    limits = {
+        "quality": {"max_rejected_share": 0.05, "max_without_findings_share": 0.05, "min_images": 20, "min_side": 64}
+    }
     return parameters.validate(parameters.overlay(parameters.read_yaml(repository / "params.yaml"), limits))
 
 

@@ -1,13 +1,11 @@
-"""What every layout's adapter gives: one entry an image, and the bytes and text behind a uri."""
+"""What every layout's adapter gives: one entry an image, and the text behind a uri."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from components.core.archives.source import LocalSource, OutsideArchive
-
-__all__ = ["Archive", "Box", "Entry", "Label", "LocalSource", "OutsideArchive", "decode_text", "problem_of"]
+from components.core.archives.source import OutsideArchive, Source, Stamp, VersionKind
 
 Split = Literal["train", "validate", "test"]
 
@@ -32,6 +30,14 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """A mask of the archive's own: runs of source pixels, see records.masks."""
+
+    name: str
+    runs: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """An image of an archive, or a study without one (`uri` and `image` are then empty).
 
@@ -39,9 +45,10 @@ class Entry:
         uri: the file relative to the root.
         image, study, patient: names as the archive gives them.
         report_uri: the study's report, or None where there is none.
-        split: the official split, or None.
+        split: the official split; "not_test" where it only sets the test apart; or None.
         view, sex, age: as the archive's tables have them, or None; the age in years.
-        labels, boxes: the layout's own.
+        origin: the collection that a compiled archive took the image from, or None.
+        labels, boxes, masks: the layout's own.
         problem: a reason code (records.tables.REASONS) that the listing already knows, or None.
     """
 
@@ -50,19 +57,27 @@ class Entry:
     study: str
     patient: str
     report_uri: str | None = None
-    split: Split | None = None
+    split: Split | Literal["not_test"] | None = None
     view: str | None = None
     sex: str | None = None
     age: int | None = None
+    origin: str | None = None
     labels: tuple[Label, ...] = ()
     boxes: tuple[Box, ...] = ()
+    masks: tuple[Mask, ...] = ()
     problem: str | None = None
 
 
 class Archive(ABC):
-    """An archive in a published layout."""
+    """An archive in a layout.
 
-    def __init__(self, source: LocalSource) -> None:
+    Attributes:
+        pictures: whether its images are PNG or JPEG files, not DICOM objects.
+    """
+
+    pictures = False
+
+    def __init__(self, source: Source) -> None:
         self.source = source
 
     @abstractmethod
@@ -75,13 +90,21 @@ class Archive(ABC):
             ValueError: a table that the layout needs is missing or damaged.
         """
 
+    def stamp(self, uri: str, kind: VersionKind) -> Stamp:
+        """The bytes of a file, and what tells that it changed (see `Source.stamp`)."""
+        return self.source.stamp(uri, kind)
+
     def read_bytes(self, uri: str) -> bytes:
-        """The content of a file. Raises OutsideArchive (a ValueError), or OSError where it cannot be read."""
-        with self.source.open(uri) as file:
-            return file.read()
+        """The bytes of a report.
+
+        Raises:
+            OSError: it cannot be read.
+            OutsideArchive: it leads out of the root.
+        """
+        return self.source.read(uri)
 
     def read_text(self, uri: str) -> str:
-        """The text of a report, whatever its encoding, with plain line ends (see `decode_text`)."""
+        """The text of a report, whatever its encoding, with plain line ends (see `decode_text` and `read_bytes`)."""
         return decode_text(self.read_bytes(uri))
 
 
@@ -102,7 +125,7 @@ def decode_text(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def problem_of(source: LocalSource, uri: str, absent: str = "file_missing") -> str | None:
+def problem_of(source: Source, uri: str, absent: str = "file_missing") -> str | None:
     """None where a file can be read, else why not: `absent`, or outside where the uri leads out of the root."""
     try:
         return None if source.exists(uri) else absent

@@ -129,7 +129,7 @@ class MimicCxr(Archive):
                 yield entry(uri, row["dicom_id"], row["study_id"], row["subject_id"], problem_of(self.source, uri))
         for uri in sorted(uri for uri in on_disk - uris if uri.lower().endswith(".dcm")):
             if place := IMAGE_PLACE.fullmatch(uri):
-                problem = problem_of(self.source, uri, absent="unreadable")
+                problem = problem_of(self.source, uri, absent="not_a_file")
                 yield entry(uri, place["image"], place["study"], place["patient"], problem)
             else:
                 yield entry(uri, uri, uri, uri, "unplaced")

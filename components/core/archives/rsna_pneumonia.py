@@ -6,16 +6,16 @@ only divide the images without a box.
 Source: https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/data
 """
 
-import math
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from components.core.archives.base import Archive, Box, Entry, Label, problem_of
-from components.core.archives.tables import read_rows
+from components.core.archives.tables import box_of, read_rows
 
 FOLDER = "stage_2_train_images"
 LABELS = "stage_2_train_labels"
 PNEUMONIA = "pneumonia"
+AXES = ("x", "y", "width", "height")
 
 
 class RsnaPneumonia(Archive):
@@ -35,31 +35,22 @@ class RsnaPneumonia(Archive):
                 patient=patient,
                 labels=(Label(PNEUMONIA, targets.get(patient, -1)),),
                 boxes=tuple(boxes.get(patient, ())),
-                problem=problem_of(self.source, uri),
+                problem=problem_of(self.source, uri, "file_missing" if uri in listed else "not_a_file"),
             )
 
     def _read_labels(self) -> tuple[dict[str, int], dict[str, list[Box]]]:
         targets: dict[str, int] = {}
         boxes: dict[str, list[Box]] = {}
-        rows = read_rows(self.source, LABELS, ("patientId", "x", "y", "width", "height", "Target"))
+        rows = read_rows(self.source, LABELS, ("patientId", *AXES, "Target"))
         for number, row in enumerate(rows, start=1):
+            place = f"{self.source.root}: the table {LABELS}, row {number} below the header,"
             if row["Target"] not in ("0", "1"):
-                raise ValueError(
-                    f"{self.source.root}: the table {LABELS} holds another Target than 0 and 1 in its row {number} "
-                    "below the header"
-                )
+                raise ValueError(f"{place} holds another Target than 0 and 1")
             target, patient = int(row["Target"]), row["patientId"]
             if targets.setdefault(patient, target) != target:
-                raise ValueError(f"{self.source.root}: the table {LABELS} gives one patient both Targets, 0 and 1")
-            if row["x"]:
-                boxes.setdefault(patient, []).append(self._box(row))
+                raise ValueError(f"{place} gives a patient the other Target, too")
+            if any(row[axis] for axis in AXES):
+                boxes.setdefault(patient, []).append(box_of(PNEUMONIA, [row[axis] for axis in AXES], place))
+            if target != bool(boxes.get(patient)):
+                raise ValueError(f"{place} holds " + ("Target 1 without a box" if target else "a box with Target 0"))
         return targets, boxes
-
-    def _box(self, row: dict[str, str]) -> Box:
-        try:
-            x, y, width, height = (float(row[axis]) for axis in ("x", "y", "width", "height"))
-        except ValueError:
-            raise ValueError(f"{self.source.root}: the table {LABELS} holds a box that is not four numbers") from None
-        if not (math.isfinite(x + y) and 0 < width < math.inf and 0 < height < math.inf):
-            raise ValueError(f"{self.source.root}: the table {LABELS} holds a box without an area")
-        return Box(PNEUMONIA, x, y, width, height)

@@ -1,16 +1,20 @@
-"""Where an archive's files lie: here a folder. A uri is a path relative to it, with forward slashes."""
+"""Where an archive's files lie. A uri is a path relative to its root, with forward slashes."""
 
 import hashlib
-import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 VersionKind = Literal["content", "stat"]
+Stamp = tuple[int, str]  # bytes and version
 
 
 class OutsideArchive(ValueError):
     """A uri leads out of the archive's root: it is never read."""
+
+
+class Changed(Exception):
+    """A file is no longer the one that was listed."""
 
 
 def content_version(content: bytes) -> str:
@@ -18,67 +22,38 @@ def content_version(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _raise(error: OSError) -> None:
-    raise error
+class Source(ABC):
+    """An archive's root.
 
+    Every method raises TryAgain where the whole root cannot be reached, OutsideArchive where a uri leads out of it,
+    and OSError where one file cannot be read. No message names a file: its path may name a patient.
 
-class LocalSource:
-    """An archive's root as a folder of this machine.
-
-    Raises:
-        ValueError: the root is not a folder.
+    Attributes:
+        root: as the user gave it.
     """
 
-    def __init__(self, root: str) -> None:
-        self.root = Path(root)
-        if not self.root.is_dir():
-            raise ValueError(f"the archive's root {root} is not a folder")
-        self._real_root = os.path.realpath(self.root)
+    root: str
 
-    def _path(self, uri: str) -> str:
-        parts = uri.split("/")
-        if not uri or "\0" in uri or any(part in ("", ".", "..") for part in parts):
-            raise OutsideArchive("the archive names a file by a path that is not below its root")
-        path = os.path.realpath(os.path.join(self._real_root, *parts))
-        if os.path.commonpath([self._real_root, path]) != self._real_root:
-            raise OutsideArchive("the archive names a file by a path that leads out of its root")
-        return path
+    @abstractmethod
+    def files(self, folder: str = "") -> Iterator[str]:
+        """The uris of all files below a folder, one at a time; none where there is no such folder."""
 
+    @abstractmethod
     def exists(self, uri: str) -> bool:
-        """Whether there is a regular file. Raises OutsideArchive where the uri leads out of the root."""
-        return os.path.isfile(self._path(uri))
+        """Whether there is a plain file."""
 
+    @abstractmethod
+    def stamp(self, uri: str, kind: VersionKind) -> Stamp:
+        """The bytes of a file, and what tells that it changed."""
+
+    @abstractmethod
+    def head(self, uri: str, count: int) -> bytes:
+        """The first bytes of a file."""
+
+    @abstractmethod
+    def read(self, uri: str, version: str | None = None) -> bytes:
+        """A whole file. Raises Changed where it has another version than the one given, which no content told."""
+
+    @abstractmethod
     def open(self, uri: str) -> BinaryIO:
-        """The file, opened for reading. Raises OutsideArchive, or OSError where it cannot be read."""
-        return open(self._path(uri), "rb")
-
-    def size(self, uri: str) -> int:
-        """The number of bytes of a file."""
-        return os.stat(self._path(uri)).st_size
-
-    def version(self, uri: str, kind: VersionKind) -> str:
-        """What tells that a file changed: `sha256:…` of its bytes, or `stat:<size>-<modified, ns>`."""
-        if kind == "stat":
-            status = os.stat(self._path(uri))
-            return f"stat:{status.st_size}-{status.st_mtime_ns}"
-        digest = hashlib.sha256()
-        with self.open(uri) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return f"sha256:{digest.hexdigest()}"
-
-    def files(self, folder: str) -> Iterator[str]:
-        """The uris of all files below a folder, in order; none where there is no such folder.
-
-        Links to folders are not followed: a loop would have no end. A name that is not UTF-8 is given with its odd
-        bytes written out, so that a table can hold it; such a file does not `exist`. Raises OSError where a folder
-        cannot be read.
-        """
-        top = os.path.join(self._real_root, folder)
-        if not os.path.isdir(top):
-            return
-        for place, folders, names in os.walk(top, onerror=_raise):
-            folders.sort()
-            below = os.path.relpath(place, self._real_root).replace(os.sep, "/")
-            for name in sorted(names):
-                yield os.fsencode(f"{below}/{name}").decode("utf-8", "backslashreplace")
+        """A file as a stream: for tables, which may be large."""

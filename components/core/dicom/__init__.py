@@ -6,7 +6,8 @@ Example:
     (512, 512)
 """
 
+from components.core.dicom.picture import render_picture
 from components.core.dicom.refusal import Refused
 from components.core.dicom.render import Radiograph, render
 
-__all__ = ["Radiograph", "Refused", "render"]
+__all__ = ["Radiograph", "Refused", "render", "render_picture"]

@@ -35,7 +35,7 @@ def is_available(uid: str) -> bool:
     return uid in DECODER_DEPENDENCIES
 
 
-def decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
+def decode_frame(source: bytes, runner: DecodeRunner) -> bytes | memoryview:
     """One frame of one sample a pixel, in pydicom's form: little-endian bytes, with `bits_allocated` set to theirs.
 
     Raises:
@@ -48,7 +48,8 @@ def decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
     if frame_HW.shape != (runner.rows, runner.columns):
         raise ValueError(f"the codestream holds {frame_HW.shape} pixels, the header says {runner.rows, runner.columns}")
     runner.set_option("bits_allocated", 8 * frame_HW.dtype.itemsize)
-    return frame_HW.astype(frame_HW.dtype.newbyteorder("<"), copy=False).tobytes()
+    little = np.ascontiguousarray(frame_HW.astype(frame_HW.dtype.newbyteorder("<"), copy=False))
+    return little.reshape(-1).view(np.uint8).data
 
 
 for _syntax in DECODER_DEPENDENCIES:

@@ -1,11 +1,13 @@
 """What is kept of an object's header: a closed list of facts that identify nobody."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
 from components.core.dicom.elements import numbers, optional, text
+from components.core.dicom.refusal import Objection, Refused
 
 LATERAL_WORDS = {"LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT"}
 # Meanings of the view codes (PS3.16, CID 4010) that radiographs of the chest carry.
@@ -16,14 +18,37 @@ VIEW_MEANINGS = {
     "left lateral": "LATERAL",
     "right lateral": "LATERAL",
 }
+# The standard's words for what is no plain radiograph (PS3.3, C.7.3.1.1.1); others, and none, say nothing against it.
+OTHER_MODALITIES_WORDS = """
+    AR ASMT AU BDUS BI BMD CT CTPROTOCOL DG DOC DSS ECG EOG EPS ES FID GM HC HD IO IOL IVOCT IVUS KER KO LEN LS MG
+    MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS PLAN PR PT PX REG RESP RF RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT
+    RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XC
+"""
+OTHER_MODALITIES = frozenset(OTHER_MODALITIES_WORDS.split())
+# The standard's words for parts of the body that a chest radiograph does not show (PS3.16, Annex L), without blanks.
+OTHER_BODY_PARTS_WORDS = """
+    ABDOMEN ABDOMENPELVIS ANKLE ARM BLADDER BRAIN BREAST BUTTOCK CALCANEUS CALF CHEEK COCCYX COLON CSPINE ELBOW
+    EXTREMITY EYE FACE FINGER FOOT FOREARM GALLBLADDER HAND HEAD HEADNECK HIP HUMERUS JAW KIDNEY KNEE LARYNX LEG
+    LSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PANCREAS PAROTID PATELLA PELVIS PENIS PROSTATE RECTUM SACRUM SCALP
+    SCROTUM SKULL SINUS SSPINE TESTIS THIGH THUMB TIBIA TOE TONGUE UTERUS VAGINA WRIST ZYGOMA
+"""
+OTHER_BODY_PARTS = frozenset(OTHER_BODY_PARTS_WORDS.split())
 AGE_BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"))
 PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """The facts. Attributes: as the columns of records.tables.MANIFEST; `age` in years."""
+    """The facts.
 
+    Attributes:
+        instance, scanner: the SOP Instance UID, and manufacturer and model: free text, which only a pseudonym of may
+            be kept; None where the object has none.
+        view, sex, pixel_spacing_mm, photometric_interpretation: as the columns of records.tables.MANIFEST.
+        age: in years.
+    """
+
+    instance: str | None
     view: str
     sex: str | None
     age: int | None
@@ -35,6 +60,7 @@ class HeaderFacts:
 def header_facts(dataset: Dataset) -> HeaderFacts:
     """The facts of an object; what is missing or malformed is None, a view that is not known UNKNOWN."""
     return HeaderFacts(
+        instance=text(dataset, "SOPInstanceUID") or None,
         view=_view(dataset),
         sex=normal_sex(text(dataset, "PatientSex")),
         age=age_in_years(text(dataset, "PatientAge")),
@@ -42,6 +68,26 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
         pixel_spacing_mm=_spacing(dataset),
         photometric_interpretation=text(dataset, "PhotometricInterpretation"),
     )
+
+
+def refuse_by_header(dataset: Dataset, allow: Collection[Objection]) -> None:
+    """Take the header at its word, where it says that the object is no clean chest radiograph.
+
+    Args:
+        dataset: the object.
+        allow: objections that are not raised.
+
+    Raises:
+        Refused: modality, body_part, or burned_in (Burned In Annotation, PS3.3, C.7.6.1).
+    """
+    words = {keyword: text(dataset, keyword).upper() for keyword in ("Modality", "BodyPartExamined")}
+    if "modality" not in allow and words["Modality"] in OTHER_MODALITIES:
+        raise Refused("modality", f"the header gives the modality {words['Modality']}: no radiograph")
+    part = words["BodyPartExamined"].replace(" ", "")
+    if "body_part" not in allow and part in OTHER_BODY_PARTS:
+        raise Refused("body_part", f"the header gives the body part {part}: no chest")
+    if "burned_in" not in allow and text(dataset, "BurnedInAnnotation").upper() == "YES":
+        raise Refused("burned_in", "the header says that text is burned into the pixels")
 
 
 def normal_view(word: str | None) -> str:
@@ -80,8 +126,7 @@ def _view(dataset: Dataset) -> str:
 
 
 def _scanner(dataset: Dataset) -> str | None:
-    words = f"{text(dataset, 'Manufacturer')} {text(dataset, 'ManufacturerModelName')}".split()
-    return " ".join(words)[:64] or None
+    return " ".join(f"{text(dataset, 'Manufacturer')} {text(dataset, 'ManufacturerModelName')}".split()) or None
 
 
 def _spacing(dataset: Dataset) -> float | None:
@@ -89,5 +134,5 @@ def _spacing(dataset: Dataset) -> float | None:
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         spacing = next(iter(numbers(dataset, keyword)), None)
         if spacing is not None and 0 < spacing < 100:
-            return spacing
+            return round(spacing, 4)
     return None

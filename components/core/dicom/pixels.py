@@ -1,7 +1,6 @@
 """One object's bytes → its stored pixel values, or the reason why it is refused."""
 
 import io
-import logging
 import struct
 import warnings
 import zlib
@@ -14,17 +13,33 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
 from components.core.dicom.codecs import PLUGIN
+from components.core.dicom.elements import number, optional, text
 from components.core.dicom.refusal import Refused
+from components.core.part10 import inflated, silence_pydicom
 
-# What pydicom logs quotes the header: names and dates must not reach a log.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+silence_pydicom()
 
-LARGEST = 1 << 27  # pixels: ten times the finest radiograph; a header that claims more lies
+LARGEST = 1 << 26  # pixels: four times the finest radiograph; a header that claims more lies
+MOST_BYTES = 3 * LARGEST  # of a whole object: what its largest image and a generous header take
 SLIMMEST = 5  # the longer side over the shorter one; radiographs of a chest stay below 1.5, whole spines below 4
+LONGEST_PADDING = 1 << 12  # bytes after the end marker that are looked through
 END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS (ITU-T T.81, B.1.1.3), EOC of JPEG 2000 (T.800, A.4.4)
+COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+T81_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 ENCAPSULATED_START = tuple(b"\xe0\x7f\x10\x00" + kind + b"\0\0\xff\xff\xff\xff" for kind in (b"OB", b"OW"))
 
 
@@ -59,19 +74,29 @@ def read_object(content: bytes) -> FileDataset:
     """Parse an object.
 
     Raises:
-        Refused: not_dicom; truncated, where it ends within its compressed pixel data or its deflated data set.
+        Refused: too_large; not_dicom; truncated, where it ends within its compressed pixel data or its deflated data
+            set.
     """
+    if len(content) > MOST_BYTES:
+        raise Refused("too_large", f"the file holds {len(content)} bytes, more than any radiograph")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote the header
         try:
-            dataset = pydicom.dcmread(io.BytesIO(content))
+            plain = inflated(content, MOST_BYTES)
+            dataset = pydicom.dcmread(io.BytesIO(plain))
             len(dataset)
+        except zlib.error:
+            raise Refused("truncated", "the deflated data set is damaged or ends early") from None
         except InvalidDicomError:
             raise Refused("not_dicom", "the file has no DICOM file meta information") from None
-        except zlib.error:
-            raise Refused("truncated", "the deflated data set ends early") from None
+        except MemoryError:
+            raise Refused("too_large", "the data set takes more memory than any radiograph") from None
         except Exception as error:  # noqa: BLE001 - pydicom meets damaged bytes with whatever they lead to
             raise Refused("not_dicom", f"the data set cannot be parsed ({type(error).__name__})") from None
+    if len(plain) > MOST_BYTES:
+        raise Refused("too_large", f"the deflated data set holds more than {MOST_BYTES} bytes")
+    if plain is not content:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     if "PixelData" not in dataset and any(start in content for start in ENCAPSULATED_START):
         raise Refused("truncated", "the file ends within its compressed pixel data")
     return dataset
@@ -81,7 +106,7 @@ def stored_pixels(dataset: FileDataset) -> Stored:
     """Decode the pixels of a single greyscale frame.
 
     Raises:
-        Refused: no_pixels, unsupported, truncated or decode_failed.
+        Refused: no_pixels, colour, multi_frame, unsupported, too_large, truncated or decode_failed.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -100,12 +125,17 @@ def stored_pixels(dataset: FileDataset) -> Stored:
             )
         except Refused:
             raise
+        except MemoryError:
+            raise Refused("too_large", "the pixels take more memory than any radiograph") from None
         except NotImplementedError:
             raise Refused("unsupported", "the transfer syntax is not one of DICOM's for still images") from None
         except Exception as error:  # noqa: BLE001 - codecs and pydicom meet damaged data with whatever it leads to
             raise Refused("decode_failed", f"the pixel data cannot be decoded ({type(error).__name__})") from None
     unsigned = np.dtype(f"u{decoded.dtype.itemsize}")
     raw_HW = np.ascontiguousarray(decoded.astype(decoded.dtype.newbyteorder("="), copy=False)).view(unsigned)
+    # libjpeg fills what a codestream that was cut short lacks with mid-grey, without a word.
+    if syntax in T81_SYNTAXES and (raw_HW[-1] == 1 << (bits - 1)).all():
+        raise Refused("truncated", "the compressed pixel data end before the last row")
     return Stored(raw_HW, bits, high_bit, signed, syntax.keyword)
 
 
@@ -119,35 +149,46 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
 
 def _layout(dataset: Dataset) -> tuple[int, int, bool]:
     """Bits Stored, High Bit and whether values are signed, of an object that is a single radiograph."""
-    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+    if not any(optional(dataset, keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise Refused("no_pixels", "the object has no pixel data")
-    if dataset.get("SamplesPerPixel", 1) != 1 or dataset.get("PhotometricInterpretation") not in (
-        "MONOCHROME1",
-        "MONOCHROME2",
-    ):
+    photometric = text(dataset, "PhotometricInterpretation")
+    if optional(dataset, "SamplesPerPixel") not in (1, None) or photometric in COLOUR:
+        raise Refused("colour", "the image has colours: only MONOCHROME1 and MONOCHROME2 are radiographs")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused("unsupported", "the image is not MONOCHROME1 or MONOCHROME2")
-    if int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise Refused("unsupported", f"the object holds {int(dataset.NumberOfFrames)} frames, not one")
+    frames = number(optional(dataset, "NumberOfFrames"))
+    if frames not in (1, None):
+        raise Refused("multi_frame", f"the object holds {frames:g} frames: a radiograph is one")
     allocated, bits = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
-    high_bit = int(dataset.get("HighBit", bits - 1))
+    high_bit = optional(dataset, "HighBit")
+    high_bit = bits - 1 if high_bit is None else int(high_bit)
     if "PixelData" not in dataset or allocated not in (8, 16) or not 1 <= bits <= high_bit + 1 <= allocated:
         raise Refused("unsupported", f"pixels of {bits} bits up to bit {high_bit} in {allocated} are not supported")
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    if not (rows and columns and rows * columns <= LARGEST and max(rows, columns) <= SLIMMEST * min(rows, columns)):
-        raise Refused("unsupported", f"an image of {rows} x {columns} pixels is not supported")
+    refuse_shape(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0))
     return bits, high_bit, dataset.get("PixelRepresentation", 0) == 1
+
+
+def refuse_shape(rows: int, columns: int) -> None:
+    """Refuse, before anything is decoded, what has no pixel, more than any radiograph, or the shape of a strip."""
+    if rows * columns > LARGEST:
+        raise Refused("too_large", f"an image of {rows} x {columns} pixels is more than any radiograph")
+    if not (rows and columns and max(rows, columns) <= SLIMMEST * min(rows, columns)):
+        raise Refused("unsupported", f"an image of {rows} x {columns} pixels is not supported")
 
 
 def _refuse_truncated(dataset: Dataset, syntax: UID) -> None:
     if not syntax.is_encapsulated:
         expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
-        if len(dataset.PixelData) < expected:
-            raise Refused("truncated", f"the pixel data hold {len(dataset.PixelData)} of {expected} bytes")
+        given = len(dataset.PixelData)
+        if given < expected:
+            raise Refused("truncated", f"the pixel data hold {given} of {expected} bytes")
+        if dataset["PixelData"].is_undefined_length or given >= 2 * expected:
+            raise Refused("decode_failed", f"the pixel data are not what the header says: {given} bytes for {expected}")
         return
     try:
         frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     except (ValueError, struct.error):
         raise Refused("truncated", "the fragments of the compressed pixel data end early") from None
     # Most codecs decode a codestream that was cut short without a word. Some encoders pad with either byte.
-    if syntax != RLELossless and not frame.rstrip(b"\0\xff").endswith(END_OF_CODESTREAM):
+    if syntax != RLELossless and not frame[-LONGEST_PADDING:].rstrip(b"\0\xff").endswith(END_OF_CODESTREAM):
         raise Refused("truncated", "the compressed pixel data lack their end marker")

@@ -1,6 +1,9 @@
 """Why an object is refused."""
 
+from components.core.params import Objection
 from components.core.records.tables import REASONS
+
+__all__ = ["Objection", "Refused"]
 
 
 class Refused(Exception):

@@ -1,7 +1,7 @@
 """Images as memory-mapped shards: uint8 [n, S, S] in .npy files of at most 1 GiB."""
 
-import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ def shard_name(shard: int) -> str:
 
 class ShardWriter:
     """Writes images one after another and says where each went.
+
+    Written, not mapped: a full disk then ends in an error, where a mapped file would end the process.
 
     Args:
         folder: where the shards go.
@@ -32,25 +34,21 @@ class ShardWriter:
         self.folder, self.size, self.count = folder, size, count
         self.per_shard = max(1, shard_bytes // (size * size))
         self.added = 0
-        self.current: np.memmap | None = None
+        self.current: BinaryIO | None = None
 
     def __enter__(self) -> "ShardWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if self.current is not None:
-            filled = (self.added - 1) % self.per_shard + 1
-            if kind is None and filled < len(self.current):
-                self._shorten(self.current[:filled])
-            self.current.flush()
-            self.current = None
+            with self.current as file:
+                if kind is None:
+                    self._write_header(file, (self.added - 1) % self.per_shard + 1)
 
-    def _shorten(self, images_NHW: npt.NDArray[np.uint8]) -> None:
-        path = self.folder / shard_name((self.added - 1) // self.per_shard)
-        shorter = path.with_name(f".{path.name}")
-        with shorter.open("wb") as file:
-            np.save(file, images_NHW)
-        os.replace(shorter, path)
+    def _write_header(self, file: BinaryIO, rows: int) -> None:
+        file.seek(0)
+        shape = {"descr": "|u1", "fortran_order": False, "shape": (rows, self.size, self.size)}
+        np.lib.format.write_array_header_1_0(file, shape)  # as long for any number of rows
 
     def add(self, image_HW: npt.NDArray[np.uint8]) -> tuple[int, int]:
         """Append an image of the declared size; returns its shard and row."""
@@ -59,12 +57,12 @@ class ShardWriter:
         assert self.added < self.count, f"more than {self.count} images were added"
         shard, row = divmod(self.added, self.per_shard)
         if row == 0:
-            rows = min(self.per_shard, self.count - self.added)
-            self.current = np.lib.format.open_memmap(
-                self.folder / shard_name(shard), "w+", np.dtype(np.uint8), (rows, self.size, self.size)
-            )
+            if self.current is not None:
+                self.current.close()
+            self.current = (self.folder / shard_name(shard)).open("wb")
+            self._write_header(self.current, min(self.per_shard, self.count - self.added))
         assert self.current is not None
-        self.current[row] = image_HW
+        self.current.write(np.ascontiguousarray(image_HW).data)
         self.added += 1
         return shard, row
 

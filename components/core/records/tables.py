@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from components.core.records.whole import whole_file
 
-VERSION = "1"
+VERSION = "2"
 
 _box = pa.struct([("name", pa.string()), *((axis, pa.float64()) for axis in ("x", "y", "width", "height"))])
+_mask = pa.struct([("name", pa.string()), ("runs", pa.string())])
 _label = pa.struct([("name", pa.string()), ("value", pa.int8())])
 
 # One row an image of an archive, or a study without one (uri is then empty). It knows real names: never pushed.
@@ -34,8 +35,10 @@ INVENTORY = pa.schema(
         ("view", pa.string()),  # as the archive's tables name it, else null
         ("sex", pa.string()),  # F, M or null, where the archive's tables have it
         ("age", pa.int16()),  # years, or null
+        ("origin", pa.string()),  # the collection that a compiled archive took the image from, else null
         ("labels", pa.list_(_label)),  # the layout's own labels: 1 present, 0 absent; -1 not labelled
         ("boxes", pa.list_(_box)),  # in source pixels
+        ("masks", pa.list_(_mask)),  # in source pixels: start and length of runs down the columns, see records.masks
         ("problem", pa.string()),  # a reason code (REASONS) that the listing already knows, else null
     ]
 )
@@ -50,15 +53,20 @@ MANIFEST = pa.schema(
         ("view", pa.string()),  # PA, AP, LATERAL, … or UNKNOWN
         ("sex", pa.string()),  # F, M or null
         ("age_band", pa.string()),  # 0-17, 18-39, 40-59, 60-79, 80+ or null
-        ("scanner", pa.string()),  # manufacturer and model
+        ("scanner", pa.string()),  # pseudonym of manufacturer and model, null where unknown
+        ("origin", pa.string()),  # as in the inventory
         ("shard", pa.int32()),
         ("row", pa.int32()),
         ("source_sha256", pa.string()),
         ("rows", pa.int32()),  # source height in pixels
         ("columns", pa.int32()),
         ("pixel_spacing_mm", pa.float64()),  # of the source, null where unknown
-        ("transfer_syntax", pa.string()),
+        ("bits_stored", pa.int16()),
+        ("transfer_syntax", pa.string()),  # the standard's keyword; PNG or JPEG for a picture
         ("photometric_interpretation", pa.string()),
+        ("pixels_sha256", pa.string()),  # of the image in the shard and the source's height and width
+        ("identical_to", pa.string()),  # the image_id of an earlier image with the same pixels, else null
+        ("same_instance_as", pa.string()),  # of an earlier image with the same SOP Instance UID, else null
         ("affine", pa.list_(pa.float64(), 6)),  # 2x3, row-major: shard (x, y) = A · (x, y, 1) of the source
     ]
 )
@@ -93,10 +101,22 @@ REASONS = {
     "report_language": "the report is not in English",
     "radgraph_missing": "RadGraph's file has no entry for the report",
     "not_dicom": "the file is not a DICOM object",
+    "not_a_picture": "the file is neither PNG nor JPEG",
     "truncated": "the pixel data end early",
     "decode_failed": "the pixel data cannot be decoded",
     "no_pixels": "the object has no pixel data",
-    "unsupported": "colour, multi-frame or another kind of object that is not a single radiograph",
+    "colour": "the image has colours",
+    "multi_frame": "the object holds several frames",
+    "unsupported": "the object is of a kind that is not a single radiograph",
+    "too_large": "the file or its image is larger than any radiograph",
+    "modality": "the header gives a modality that makes no radiographs",
+    "body_part": "the header gives a part of the body that is not the chest",
+    "burned_in": "the header says that text is burned into the pixels",
+    "duplicate": "another file holds the same SOP instance in the same transfer syntax, with the same pixels",
+    "mask_misfit": "the archive's mask of the image does not fit its size",
+    "not_a_file": "no plain file (a folder, a link to one, a pipe), or its name is not UTF-8",
+    "crashed": "the decoder crashed on the object",
+    "too_slow": "the object took too long to decode",
     "constant": "all pixels have the same value",
     "changed": "the file changed after it was listed",
 }

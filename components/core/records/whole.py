@@ -1,13 +1,34 @@
 """Outputs that appear whole or not at all: written under a temporary name beside their place, then renamed."""
 
+import glob
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside a path that tells whose it is; what processes that were killed left there is cleared away."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Another container has processes of its own, whose numbers mean nothing here.
+    namespace = "".join(filter(str.isdecimal, os.readlink("/proc/self/ns/pid")))
+    for left in path.parent.glob(f".*-{namespace}.{glob.escape(path.name)}"):
+        owner = left.name[1:].partition("-")[0]
+        if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+            if not path.exists() and (left / "before").is_dir():  # killed between the two renames
+                os.replace(left / "before", path)
+            _remove(left)
+    return path.with_name(f".{os.getpid()}-{namespace}.{path.name}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -17,16 +38,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         Whatever the block raises; then nothing is left and `path` is as before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = _temporary(path)
+    before = temporary / "before"
+    new = temporary / "new"
     try:
-        os.chmod(temporary, 0o755)
-        yield temporary
+        temporary.mkdir()
+        new.mkdir()
+        yield new
         if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            os.replace(path, before)
+        os.replace(new, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
 
 
 @contextmanager
@@ -38,8 +61,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if (path.exists() and not path.is_file()) or (path.is_symlink() and not path.exists()):
         raise ValueError(f"{path} is not a file that could be replaced")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = _temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)

@@ -15,7 +15,7 @@ def test_a_root_that_is_no_folder(tmp_path: Path, layout: str) -> None:
 
 
 def test_an_unknown_layout() -> None:
-    with pytest.raises(ValueError, match="allowed are mimic_cxr, rsna_pneumonia"):
+    with pytest.raises(ValueError, match="allowed are mimic_cxr, nih_cxr14"):
         open_archive("nih", "/")
 
 

@@ -48,12 +48,15 @@ def test_a_patient_name_that_points_outside_the_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        (("a", "", "", "", "", "yes"), "another Target than 0 and 1 in its row"),
+        (("a", "", "", "", "", "yes"), "row 5 below the header, holds another Target than 0 and 1"),
         (("a", "one", 2, 3, 4, 1), "not four numbers"),
         (("a", 1, "", 3, 4, 1), "not four numbers"),
+        (("a", "", 2, 3, 4, 1), "not four numbers"),
+        (("a", "", "", "", "", 1), "Target 1 without a box"),
+        (("a", 1, 2, 3, 4, 0), "a box with Target 0"),
         (("a", 1, 2, 0, 4, 1), "without an area"),
         (("a", "nan", 2, 3, 4, 1), "without an area"),
-        (("00436515", "", "", "", "", 0), "both Targets"),
+        (("00436515", "", "", "", "", 0), "gives a patient the other Target"),
     ],
 )
 def test_rows_that_mean_nothing_are_told_in_a_sentence(tmp_path: Path, row: tuple[object, ...], sentence: str) -> None:

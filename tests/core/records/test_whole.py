@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,27 @@ def test_a_digest_sees_names_and_bytes(tmp_path: Path) -> None:
     assert (folder_digest(tmp_path) != whole, folder_digest(tmp_path, {".py"})) == (True, code)
     (tmp_path / "a.py").rename(tmp_path / "c.py")
     assert folder_digest(tmp_path, {".py"}) != code
+
+
+def test_what_a_killed_process_left_is_cleared_and_what_it_moved_aside_comes_back(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "out")], stdin=subprocess.PIPE)
+    killed.communicate()
+    assert len(names(tmp_path)) == 1
+    left = next(tmp_path.iterdir())
+    (left / "before").mkdir()
+    (left / "before/kept").write_text("1", encoding="utf-8")
+    other = left.name.replace("-", "-1")  # of another container
+    (tmp_path / other).mkdir()
+    with pytest.raises(RuntimeError):
+        fail_within_folder(tmp_path / "out")
+    assert names(tmp_path) == {"out", other}
+    assert names(tmp_path / "out") == {"kept"}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from components.core.records.whole import whole_folder
+with whole_folder(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""

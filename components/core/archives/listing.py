@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from components.core.archives import Archive, Entry, OutsideArchive, VersionKind
+from components.core.archives.base import Archive, Entry
+from components.core.archives.source import OutsideArchive, VersionKind
 from components.core.params import Inventory
-from components.core.pseudonyms import Pseudonyms
+from components.core.pseudonyms import Pseudonyms, forgotten_patients
 
-Stamp = tuple[int, str | None]
-ABSENT: Stamp = (-1, None)
+Stamped = tuple[int, str | None]
+ABSENT: Stamped = (-1, None)
 
 
 class Stamps:
@@ -19,19 +20,19 @@ class Stamps:
     def __init__(self, archive: Archive, kind: VersionKind, workers: int) -> None:
         self.archive, self.kind, self.workers = archive, kind, workers
 
-    def __call__(self, uris: Sequence[str]) -> list[Stamp]:
+    def __call__(self, uris: Sequence[str]) -> list[Stamped]:
         """The (bytes, version) of each file; (-1, None) where it cannot be read."""
         with ThreadPoolExecutor(self.workers) as pool:
             return list(pool.map(self._stamp, uris))
 
-    def _stamp(self, uri: str) -> Stamp:
+    def _stamp(self, uri: str) -> Stamped:
         try:
-            return self.archive.source.size(uri), self.archive.source.version(uri, self.kind)
+            return self.archive.stamp(uri, self.kind)
         except (OSError, OutsideArchive):
             return ABSENT
 
 
-def list_archive(archive: Archive, stamps: Stamps) -> list[tuple[Entry, Stamp, str | None]]:
+def list_archive(archive: Archive, stamps: Stamps) -> list[tuple[Entry, Stamped, str | None]]:
     """Every entry with its file's stamp and its report's version, in an order that belongs to the archive.
 
     A report is stamped once, however many images its study has.
@@ -56,13 +57,16 @@ def list_archive(archive: Archive, stamps: Stamps) -> list[tuple[Entry, Stamp, s
 
 
 def inventory_rows(
-    dataset: str, listed: Iterable[tuple[Entry, Stamp, str | None]], pseudonyms: Pseudonyms, params: Inventory
+    dataset: str, listed: Iterable[tuple[Entry, Stamped, str | None]], pseudonyms: Pseudonyms, params: Inventory
 ) -> list[dict[str, Any]]:
-    """The rows of the table `inventory` (records.tables.INVENTORY)."""
+    """The rows of the table `inventory` (records.tables.INVENTORY); patients who are to be forgotten have none."""
 
     def split_of(entry: Entry) -> str:
+        if entry.split == "not_test":
+            return pseudonyms.split(dataset, entry.patient, params.validate_share / (1 - params.test_share), 0)
         return entry.split or pseudonyms.split(dataset, entry.patient, params.validate_share, params.test_share)
 
+    forgotten = forgotten_patients()
     return [
         {
             "uri": entry.uri,
@@ -80,12 +84,10 @@ def inventory_rows(
             "view": entry.view,
             "sex": entry.sex,
             "age": entry.age,
-            "labels": [{"name": label.name, "value": label.value} for label in entry.labels],
-            "boxes": [
-                {"name": box.name, "x": box.x, "y": box.y, "width": box.width, "height": box.height}
-                for box in entry.boxes
-            ],
+            "origin": entry.origin,
+            **{key: [asdict(own) for own in getattr(entry, key)] for key in ("labels", "boxes", "masks")},
             "problem": entry.problem,
         }
         for entry, (size, version), report_version in listed
+        if pseudonyms.name("patient", dataset, entry.patient) not in forgotten
     ]

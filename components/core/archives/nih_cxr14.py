@@ -1,0 +1,82 @@
+"""NIH ChestX-ray14: PNG files of 1024 x 1024, 14 classes told by the reports, boxes for some images.
+
+`images_*/images/*.png` are the images, `Data_Entry_2017.csv` has a row for each, `BBox_List_2017.csv` the boxes,
+`test_list.txt` the official test; the images of `train_val_list.txt` are for training and validation.
+Source: Wang et al., ChestX-ray8, CVPR 2017, and the read-me file of the data set at https://nihcc.app.box.com/v/ChestXray-NIHCC
+"""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from components.core.archives.base import Archive, Box, Entry, Label, decode_text, problem_of
+from components.core.archives.tables import box_of, read_rows
+
+ENTRIES, BOXES, TEST, OTHERS = "Data_Entry_2017", "BBox_List_2017", "test_list.txt", "train_val_list.txt"
+CLASSES = (
+    "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
+    "Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax",
+)  # fmt: skip
+BOX_NAMES = {"Infiltrate": "Infiltration"}  # the table of boxes has another word for it
+BOX_AXES = ("Bbox [x", "y", "w", "h]")
+
+
+class NihCxr14(Archive):
+    """The NIH ChestX-ray14 layout (see the module)."""
+
+    pictures = True
+
+    def entries(self) -> Iterator[Entry]:
+        """See `Archive.entries`: the table's images, then PNG files that it does not list."""
+        places: dict[str, str] = {}
+        for uri in self.source.files():
+            if uri.lower().endswith(".png"):
+                places.setdefault(PurePosixPath(uri).name, uri)
+        boxes, test, others = self._boxes(), self._list(TEST), self._list(OTHERS)
+        listed = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
+        for number, row in enumerate(read_rows(self.source, ENTRIES, listed), start=1):
+            image = row["Image Index"]
+            uri = places.pop(image, "")
+            yield Entry(
+                uri=uri or image,
+                image=image,
+                study=image.rpartition(".")[0],  # the table does not say which images were taken together
+                patient=row["Patient ID"],
+                split="test" if image in test else "not_test" if image in others else None,
+                view=row["View Position"],
+                sex=row["Patient Gender"],
+                age=self._age(row["Patient Age"]),
+                labels=self._labels(row["Finding Labels"], number),
+                boxes=tuple(boxes.get(image, ())),
+                problem=problem_of(self.source, uri) if uri else "file_missing",
+            )
+        for uri in places.values():
+            yield Entry(uri=uri, image=uri, study=uri, patient=uri, problem="unplaced")
+
+    def _list(self, uri: str) -> frozenset[str]:
+        if not self.source.exists(uri):
+            raise ValueError(f"the archive at {self.source.root} has no list {uri}")
+        return frozenset(decode_text(self.source.read(uri)).split())
+
+    def _labels(self, words: str, number: int) -> tuple[Label, ...]:
+        found = set(words.split("|")) - {"No Finding"}
+        if not found <= set(CLASSES):
+            raise ValueError(
+                f"{self.source.root}: the table {ENTRIES}, row {number} below the header, holds a finding that is none "
+                f"of {', '.join(CLASSES)}"
+            )
+        return tuple(Label(name, int(name in found)) for name in CLASSES)
+
+    @staticmethod
+    def _age(word: str) -> int | None:
+        """Years, written 058Y in the table's first edition and 58 in later ones; a few are above 400, by mistake."""
+        digits = word.removesuffix("Y")
+        return int(digits) if digits.isdecimal() and int(digits) < 120 else None
+
+    def _boxes(self) -> dict[str, list[Box]]:
+        boxes: dict[str, list[Box]] = {}
+        rows = read_rows(self.source, BOXES, ("Image Index", "Finding Label", *BOX_AXES))
+        for number, row in enumerate(rows, start=1):
+            place = f"{self.source.root}: the table {BOXES}, row {number} below the header,"
+            name = BOX_NAMES.get(row["Finding Label"], row["Finding Label"])
+            boxes.setdefault(row["Image Index"], []).append(box_of(name, [row[axis] for axis in BOX_AXES], place))
+        return boxes

@@ -1,0 +1,55 @@
+"""Any folder of DICOM files → shards, with no other stage before it and no params.yaml."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from components.core.archives import open_archive
+from components.core.archives.listing import Stamps, inventory_rows, list_archive
+from components.core.explain import explain
+from components.core.params import Dataset, Ingest, Inventory, Objection
+from components.core.pseudonyms import Pseudonyms, make_key
+from components.core.records.tables import write_table
+from components.core.state import images_state
+from components.core.workers import worker_count
+from components.ingest.fill import fill
+from components.ingest.images import Task
+
+NAME: Literal["folder"] = "folder"
+LISTING = Inventory(version="stat", validate_share=0.1, test_share=0.2)
+PERCENTILES = (0.5, 99.5)
+
+
+def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[Objection]) -> None:
+    """Bring a tree of DICOM files into shards.
+
+    Args:
+        root: the folder, or s3://bucket/prefix.
+        out: where shards, manifest, annotations and rejected go; it appears whole. Beside it comes
+            `<out>.inventory.parquet`, which knows the real names and leads from each id back to its file.
+        size, window, allow: as in the section `ingest` of params.yaml.
+
+    Raises:
+        ValueError: the root cannot be opened or holds no image, or an argument is not allowed.
+        TryAgain: the archive cannot be reached any more.
+        OSError: the disk is full.
+    """
+    try:
+        settings = Ingest(size=size, window=window, percentiles=PERCENTILES, allow=tuple(allow))
+    except ValidationError as error:
+        raise ValueError(explain(Ingest, error, "the command line")) from None
+    make_key()
+    pseudonyms = Pseudonyms.from_key_file()
+    archive = open_archive(NAME, root)
+    rows = inventory_rows(
+        NAME, list_archive(archive, Stamps(archive, LISTING.version, worker_count())), pseudonyms, LISTING
+    )
+    figures = fill(out, rows, Task(NAME, Dataset(layout=NAME, root=root), settings, images_state()), worker_count())
+    table = out.with_name(f"{out.name}.inventory.parquet")
+    write_table(table, rows, "inventory", {"dataset": NAME, "key_fingerprint": pseudonyms.fingerprint})
+    reasons = ", ".join(f"{count} {reason}" for reason, count in figures["rejected_by_reason"].items())
+    print(f"{out}: {figures['manifest']} images, {figures['rejected']} rejected{f' ({reasons})' if reasons else ''}")
+    print(f"{table}: whose they are; it names patients, keep it to yourself", file=sys.stderr)

@@ -1,0 +1,76 @@
+"""The layouts of PNG and JPEG files: NIH ChestX-ray14 and COVIDx CXR-4."""
+
+from pathlib import Path
+
+import pytest
+
+from components.core.archives import Box, Entry, Label, open_archive
+from tests.archive_files import csv_bytes, write, write_covidx, write_nih
+
+
+def by_image(layout: str, root: Path) -> dict[str, Entry]:
+    return {entry.image: entry for entry in open_archive(layout, str(root)).entries()}
+
+
+def labels(entry: Entry) -> dict[str, int]:
+    return {label.name: label.value for label in entry.labels}
+
+
+def test_nih_rows_boxes_lists_and_places(tmp_path: Path) -> None:
+    found = by_image("nih_cxr14", write_nih(tmp_path))
+    first = found["00000001_000.png"]
+    assert (first.uri, first.patient, first.study) == ("images_001/images/00000001_000.png", "1", "00000001_000")
+    assert (first.split, first.view, first.sex, first.age, first.problem) == ("not_test", "PA", "M", 58, None)
+    assert [name for name, value in labels(first).items() if value] == ["Cardiomegaly", "Infiltration"]
+    assert len(first.labels) == 14
+    assert first.boxes == (Box("Infiltration", 10.5, 20, 30, 40),)
+    assert (found["00000002_000.png"].split, found["00000002_000.png"].age) == ("test", None)
+    assert set(labels(found["00000002_000.png"]).values()) == {0}
+    assert found["00000003_000.png"].problem == "file_missing"
+    assert found["images_001/images/stray.png"].problem == "unplaced"
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "sentence"),
+    [
+        (
+            "Data_Entry_2017.csv",
+            ("a.png", "Gout", 1, 5, "F", "PA"),
+            "row 4 below the header, holds a finding that is none of",
+        ),
+        (
+            "BBox_List_2017.csv",
+            ("a.png", "Mass", 1, 2, 3, ""),
+            "row 2 below the header, holds a box that is not four numbers",
+        ),
+    ],
+)
+def test_nih_rows_that_mean_nothing(tmp_path: Path, table: str, row: tuple[object, ...], sentence: str) -> None:
+    write_nih(tmp_path)
+    write(tmp_path, table, (tmp_path / table).read_bytes() + csv_bytes([row]))
+    with pytest.raises(ValueError, match=sentence):
+        by_image("nih_cxr14", tmp_path)
+
+
+def test_covidx_lists_and_folders(tmp_path: Path) -> None:
+    found = by_image("covidx_cxr4", write_covidx(tmp_path))
+    assert found["train/a.png"] == Entry(
+        uri="train/a.png", image="train/a.png", study="train/a.png", patient="cohen/1", split="train", origin="cohen",
+        labels=(Label("covid", 1),),
+    )  # fmt: skip
+    assert (found["val/a.jpg"].split, found["val/a.jpg"].origin, found["val/a.jpg"].labels[0].value) == (
+        "validate",
+        "rsna",
+        0,
+    )
+    assert found["test/gone.png"].problem == "file_missing"
+    assert found["test/stray.png"].problem == "unplaced"
+
+
+@pytest.mark.parametrize(
+    "line", ["1 a.png positive", "1 a.png maybe cohen", "1 a.png positive Name^Of", "1 a b.png negative x"]
+)
+def test_covidx_lines_that_mean_nothing(tmp_path: Path, line: str) -> None:
+    write(write_covidx(tmp_path), "val.txt", f"\n{line}\n")
+    with pytest.raises(ValueError, match=r"val\.txt, line 2: expected a patient, a file, positive or negative"):
+        by_image("covidx_cxr4", tmp_path)
