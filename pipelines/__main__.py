@@ -63,10 +63,9 @@ def _log(arguments: argparse.Namespace) -> int:
 def _prepare(arguments: argparse.Namespace) -> int:
     """`prepare`: the workspace of a scheduled run."""
     try:
-        content = json.loads(arguments.request)
-        request = Request(**content)
+        request = Request(**json.loads(arguments.request.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the request must be a JSON object of a run: {error}") from None
+        raise ValueError(f"{arguments.request} must be a JSON object of a run: {error}") from None
     prepare(request)
     return 0
 
@@ -76,7 +75,7 @@ def _publish(arguments: argparse.Namespace) -> int:
     os.chdir(arguments.workspace)
     os.environ[tracking.PIPELINE_RUN_VARIABLE] = run_of_workspace()
     if arguments.ended:
-        tracking.end_pipeline(load(paths.PARAMS), arguments.ended)
+        tracking.end_pipeline(read_yaml(paths.PARAMS), arguments.ended)
     else:
         publish()
     return 0
@@ -131,9 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     log.set_defaults(action_of=_log)
 
     prepare_run = commands.add_parser("prepare", help="make the workspace of a run, for schedulers")
-    prepare_run.add_argument(
-        "request", metavar="JSON", help='such as {"run": "one", "changes": {"pretrain.epochs": 3}}'
-    )
+    prepare_run.add_argument("request", type=Path, metavar="FILE", help="a JSON object such as "
+                             '{"run": "one", "changes": {"pretrain.epochs": 3}}')  # fmt: skip
     prepare_run.set_defaults(action_of=_prepare)
 
     publish_run = commands.add_parser("publish", help="record and push a prepared run whose stages have run")

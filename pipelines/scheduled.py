@@ -16,10 +16,11 @@ from typing import Any
 
 from components.core import paths, tracking
 from components.core.command import TryAgain
-from components.core.params import Params, load, overlay, read_yaml, replaced, validate
+from components.core.params import overlay, parse_yaml, read_yaml, replaced, validate
 from components.core.records.whole import read_json, write_json
 from pipelines.graph import Graph, read_graph
 from pipelines.workspace import (
+    RUN,
     WORKSPACES,
     add_worktree,
     dvc,
@@ -32,7 +33,6 @@ from pipelines.workspace import (
     write_params,
 )
 
-RUN = Path(".state/run.json")
 BRANCHES = "runs/"
 GIT_REMOTE_VARIABLE = "MEDSLIP_GIT_REMOTE"
 
@@ -48,6 +48,7 @@ class Request:
         changes: parameters that replace those of both, by their path, such as `pretrain.epochs`.
         forced: addresses or names of stages that run even if nothing changed.
         stages: the stages that the scheduler has drawn; a revision with other ones is refused.
+        remarks: lines that its note shall hold, too.
     """
 
     run: str
@@ -56,6 +57,7 @@ class Request:
     changes: Mapping[str, Any] = field(default_factory=dict)
     forced: Sequence[str] = ()
     stages: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 def workspace_of(run: str, main: Path) -> Path:
@@ -64,19 +66,39 @@ def workspace_of(run: str, main: Path) -> Path:
     return main / WORKSPACES / (safe if safe == run else f"{safe}-{hashlib.sha256(run.encode()).hexdigest()[:6]}")
 
 
+def _committed(commit: str, main: Path, profile: str | None, checkout: Path) -> Any:
+    """The parameters of a commit under a profile."""
+    content = parse_yaml(git("-C", str(main), "show", f"{commit}:params.yaml"), f"params.yaml of {commit[:12]}")
+    return overlay(content, read_profile(profile, checkout)) if profile is not None else content
+
+
 def _content(request: Request, folder: Path, commit: str, main: Path) -> Any:
     """The parameters of the run: params.yaml, the profile over it, the changes over both.
 
     Of the revision that stands in the main checkout it is the file there, which the form shows, committed or not; of
-    another one its own.
+    another one its own. A run that has been prepared keeps what it has.
     """
-    current = commit == resolve("HEAD")
-    content = read_yaml(main / "params.yaml") if current else read_yaml(folder / "params.yaml")
-    if request.profile is not None:
-        content = overlay(content, read_profile(request.profile, main if current else folder))
+    if (folder / RUN).is_file():
+        return read_yaml(folder / "params.yaml")
+    if commit == resolve("HEAD"):
+        content = read_yaml(main / "params.yaml")
+        if request.profile is not None:
+            content = overlay(content, read_profile(request.profile, main))
+    else:
+        content = _committed(commit, main, request.profile, folder)
     for path, value in request.changes.items():
         content = replaced(content, path, value)
     return content
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[str]:
+    """What differs between two contents of params.yaml, such as `pretrain.epochs = 3`, in the order of the second."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return [] if before == after else [f"{path} = {after}"]
+    found = [f"{path}.{key} removed".lstrip(".") for key in before if key not in after]
+    for key, value in after.items():
+        found += differences(before.get(key), value, f"{path}.{key}".lstrip("."))
+    return found
 
 
 def _validate_there(folder: Path) -> None:
@@ -101,28 +123,30 @@ def _refuse_other_stages(graph: Graph, drawn: Sequence[str]) -> None:
         )
 
 
-def _fill(request: Request, folder: Path, commit: str, main: Path) -> tuple[Params, Graph]:
+def _fill(request: Request, folder: Path, commit: str, main: Path) -> tuple[Any, Graph]:
     """Write the parameters into the workspace and check everything that can be checked before a stage runs."""
     content = _content(request, folder, commit, main)
-    params = validate(content, "the parameters of the run")
+    if commit == resolve("HEAD"):
+        validate(content, "the parameters of the run")
     write_params(folder, content)
     if commit != resolve("HEAD"):
         _validate_there(folder)
     graph = read_graph(folder)
     _refuse_other_stages(graph, request.stages)
     graph.select(list(request.forced))
-    return params, graph
+    return content, graph
 
 
-def _note(request: Request, folder: Path, commit: str, left_out: Sequence[str]) -> list[str]:
-    """What a run uses, in lines for people."""
+def _note(request: Request, folder: Path, commit: str, changed: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    """What a run uses, in lines for people; what is changed is so against the revision's own file."""
     lines = [
         f"revision {commit[:12]}" + (f", profile {request.profile}" if request.profile else ""),
-        "changed: " + (", ".join(f"{name} = {value}" for name, value in request.changes.items()) or "nothing"),
+        f"changed: {', '.join(changed) or 'nothing'}",
         f"workspace: {folder}",
     ]
     if request.forced:
         lines.append(f"forced: {', '.join(request.forced)}")
+    lines += request.remarks
     if left_out:
         lines.append(f"without uncommitted changes of {', '.join(left_out[:5])}")
     return lines
@@ -143,18 +167,20 @@ def prepare(request: Request) -> Path:
     commit = standing or resolve(request.revision)
     add_worktree(folder, commit)
     try:
-        params, graph = _fill(request, folder, commit, main)
+        content, graph = _fill(request, folder, commit, main)
     except ValueError:
         if standing is None:
             remove_workspace(folder)
         raise
-    lines = _note(request, folder, commit, uncommitted_code(main))
+    changed = differences(_committed(commit, main, request.profile, folder), content)
+    lines = _note(request, folder, commit, changed, uncommitted_code(main))
     os.chdir(folder)
     os.environ[tracking.PIPELINE_RUN_VARIABLE] = request.run
-    parent = tracking.start_pipeline(params, {"medslip.request": "\n".join(lines)})
+    parent = tracking.start_pipeline(content, {"medslip.request": "\n".join(lines)})
     run = {
         "run": request.run,
         "revision": commit,
+        "stages": list(graph.names()),
         "items": graph.items(),
         "forced": sorted(graph.select(list(request.forced))),
         "note": lines,
@@ -260,7 +286,7 @@ def publish() -> None:
     Raises:
         TryAgain: a remote does not take what is pushed.
     """
-    run, params = read_json(RUN), load()
+    run, params = read_json(RUN), read_yaml(paths.PARAMS)
     pushed = push(record(run["run"]))
     card = paths.MODEL_CARD / "index.html"
     parent = tracking.end_pipeline(params, "FINISHED", [card] if card.is_file() else [])

@@ -10,10 +10,12 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ import requests
 
 from components.core.command import guarded
 from components.core.pseudonyms import make_key
+from components.core.records.whole import read_json, write_json
 from components.core.tracking import main_checkout
 from pipelines.airflow import DAG_ID, GPU_POOL
 from pipelines.airflow.client import Client, Refused
@@ -31,7 +34,7 @@ from pipelines.stage import locked
 USER = "admin"
 MARK = "MEDSLIP_SERVICES"
 HEALTHY_SECONDS = 180.0
-END_SECONDS = 15.0
+END_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,10 @@ class Services:
         self.logs = self.folder / "logs"
         self.airflow_home = self.folder / "airflow"
         self.passwords = self.folder / "passwords.json"
-        self.airflow = f"http://127.0.0.1:{_port('MEDSLIP_AIRFLOW_PORT', 8080)}"
-        self.mlflow = f"http://127.0.0.1:{_port('MEDSLIP_MLFLOW_PORT', 5000)}"
+        self.ports_file = self.folder / "ports.json"
+        former = read_json(self.ports_file) if self.ports_file.is_file() else {}
+        self.airflow = f"http://127.0.0.1:{_port('MEDSLIP_AIRFLOW_PORT', former.get('airflow', 8080))}"
+        self.mlflow = f"http://127.0.0.1:{_port('MEDSLIP_MLFLOW_PORT', former.get('mlflow', 5000))}"
 
     def password(self) -> str:
         """The password, made at the first start."""
@@ -82,17 +87,20 @@ class Services:
             "CORE__DAGS_FOLDER": str(self.main / "dags"),
             "CORE__EXECUTION_API_SERVER_URL": f"{self.airflow}/execution/",
             "CORE__LOAD_EXAMPLES": "false",
+            # SQLite's own patience of five seconds is too short for a busy machine.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.airflow_home}/airflow.db?timeout=60",
             "CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.passwords),
             "API__BASE_URL": self.airflow,
             "API__HOST": "127.0.0.1",
-            "API__PORT": self.airflow.rsplit(":", 1)[1],
+            "API__PORT": str(_number(self.airflow)),
             "API__WORKERS": "1",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "LOGGING__BASE_LOG_FOLDER": str(self.logs / "tasks"),
+            "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(self.logs / "dag-processor"),
             "SCHEDULER__ENABLE_HEALTH_CHECK": "false",
             "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
             "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
@@ -130,7 +138,7 @@ class Services:
         airflow = self._airflow_program()
         store = ("--backend-store-uri", f"sqlite:///{self.main / 'mlflow.db'}", "--artifacts-destination",
                  str(self.main / "mlartifacts"))  # fmt: skip
-        port = self.mlflow.rsplit(":", 1)[1]
+        port = str(_number(self.mlflow))
         mlflow = (sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1")
         return [
             Service("mlflow", (*mlflow, *store), lambda: _answers(f"{self.mlflow}/health")),
@@ -176,18 +184,32 @@ class Services:
         with locked(self.folder / "lock", HEALTHY_SECONDS) as ours:
             if not ours:
                 raise ValueError("the services are being started or stopped by another command")
+            self._settle_ports()
             self.password()
             make_key()
             self._migrate()
             begun = datetime.now(UTC) if not self.running("airflow-dag-processor") else datetime.min.replace(tzinfo=UTC)
             for service in self.all():
                 if not self.running(service.name):
-                    self._refuse_taken_port(service)
                     self._launch(service)
                 self._await(service)
             self._make_pool()
             self._await_dag(begun)
         self._tell()
+
+    def _settle_ports(self) -> None:
+        """Refuse other ports than those that running services have, and ports that others have; note them."""
+        ports = {"airflow": _number(self.airflow), "mlflow": _number(self.mlflow)}
+        running = [service for service in self.all() if self.running(service.name)]
+        former = read_json(self.ports_file) if self.ports_file.is_file() else ports
+        if running and former != ports:
+            raise ValueError(
+                f"the services run on the ports {former['airflow']} and {former['mlflow']}: stop them first"
+            )
+        for service in self.all():
+            if service not in running:
+                self._refuse_taken_port(service)
+        write_json(self.ports_file, ports)
 
     def _migrate(self) -> None:
         if not self.running("airflow-scheduler"):
@@ -198,12 +220,14 @@ class Services:
                 )
             if done.returncode:
                 raise ValueError(f"Airflow's database could not be made:\n{_end_of(log)}")
+            with closing(sqlite3.connect(self.airflow_home / "airflow.db")) as database:
+                database.execute("PRAGMA journal_mode=WAL")  # readers and a writer at once; it stays so
 
     def _refuse_taken_port(self, service: Service) -> None:
         address = {"mlflow": self.mlflow, "airflow-api-server": self.airflow}.get(service.name)
         if address is None:
             return
-        port = int(address.rsplit(":", 1)[1])
+        port = _number(address)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -225,7 +249,10 @@ class Services:
                 stderr=sink,
                 start_new_session=True,
             )
-        self._session(service.name).write(process.pid)
+        session = self._session(service.name)
+        if (former := session.group()) is not None:  # a crash may have left processes of it, which stop shall find
+            session.path.rename(self.folder / f"{service.name}.{former[0]}.session")
+        session.write(process.pid)
         print(f"starting {service.name}", flush=True)
 
     def _await(self, service: Service) -> None:
@@ -299,7 +326,7 @@ class Services:
                 time.sleep(0.1)
         if left := self.processes():
             raise ValueError(f"these processes could not be ended: {', '.join(map(str, left))}")
-        for file in self.folder.glob("*.session"):
+        for file in [*self.folder.glob("*.session"), *self.folder.glob("ports.json")]:
             file.unlink()
         print("the services are stopped", flush=True)
 
@@ -309,6 +336,10 @@ def _tell_process(pid: int, sign: signal.Signals) -> None:
         os.kill(pid, sign)
     except ProcessLookupError:
         return
+
+
+def _number(address: str) -> int:
+    return int(address.rsplit(":", 1)[1])
 
 
 def _port(variable: str, default: int) -> int:

@@ -13,12 +13,15 @@ from typing import Any
 import yaml
 
 from components.core.params import overlay, read_yaml, validate
+from components.core.records.whole import read_json
 from components.core.tracking import main_checkout
 from pipelines.stage import busy
 
 CHECKOUT = Path(__file__).parents[1]
 PROFILES = Path("pipelines/profiles")
 WORKSPACES = "workspaces"
+RUN = Path(".state/run.json")  # what a scheduled run is; written when it is prepared
+UNPUBLISHED_DAYS = 1.0  # a scheduled run may wait so long for its next try
 SYNTHETIC = "data/phantom/archives/"
 
 
@@ -224,11 +227,18 @@ def _last_used(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder, folder / "params.yaml", folder / "dvc.lock") if path.exists())
 
 
+def _kept_days(folder: Path, days: float) -> float:
+    """How long a workspace is kept: one of a scheduled run without a result may be needed for its next try."""
+    run = folder / RUN
+    waits = run.is_file() and "published" not in read_json(run)
+    return max(days, UNPUBLISHED_DAYS) if waits else days
+
+
 def prune_workspaces(days: float) -> list[Path]:
     """Remove the workspaces that nobody has used for some days; what they computed stays in the shared cache."""
     removed = []
     for folder in list_workspaces():
-        if time.time() - _last_used(folder) < days * 86_400 or busy(folder):
+        if time.time() - _last_used(folder) < _kept_days(folder, days) * 86_400 or busy(folder):
             continue
         remove_workspace(folder)
         removed.append(folder)

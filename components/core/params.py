@@ -346,6 +346,20 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def parse_yaml(text: str, source: str) -> Any:
+    """The content of a YAML text.
+
+    Raises:
+        ValueError: it is not YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise ValueError(f"{source} is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # and numbers of thousands of digits
+        raise ValueError(f"{source} is not YAML: {' '.join(str(error).split())}") from None
+
+
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file.
 
@@ -353,13 +367,12 @@ def read_yaml(path: Path) -> Any:
         ValueError: it is missing, or not YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist") from None
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # UnicodeDecodeError, and numbers of thousands of digits
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from None
+    return parse_yaml(text, str(path))
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

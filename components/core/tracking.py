@@ -106,10 +106,13 @@ def experiment_id(client: Any) -> str:
     return str(known.experiment_id)
 
 
-def pipeline_key(params: Params) -> str:
+def pipeline_key(params: Params | Mapping[str, Any]) -> str:
     """What makes two stages part of one run: the launcher's name for it, or the digest of commit and parameters."""
     given = os.environ.get(PIPELINE_RUN_VARIABLE)
-    return given or hashlib.sha256(f"{commit()}\n{params.model_dump_json(by_alias=True)}".encode()).hexdigest()[:16]
+    if given:
+        return given
+    content = params.model_dump_json(by_alias=True) if isinstance(params, Params) else json.dumps(params)
+    return hashlib.sha256(f"{commit()}\n{content}".encode()).hexdigest()[:16]
 
 
 def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
@@ -221,12 +224,19 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "_") + "'"
 
 
-def _parent(client: Any, params: Params) -> str:
-    """Find or make the pipeline's run; a lock keeps stages that start at once from making two."""
-    key, experiment = pipeline_key(params).replace("'", "_"), experiment_id(client)
-    name = hashlib.sha256(f"{address()}\n{key}".encode()).hexdigest()[:16]
+@contextmanager
+def exclusive(what: str) -> Iterator[None]:
+    """Hold a lock of this machine on something at our address, so that processes do not make it twice."""
+    name = hashlib.sha256(f"{address()}\n{what}".encode()).hexdigest()[:16]
     with open(Path(tempfile.gettempdir()) / f"medslip-{os.getuid()}-{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _parent(client: Any, params: Params | Mapping[str, Any]) -> str:
+    """Find or make the pipeline's run; a lock keeps stages that start at once from making two."""
+    key, experiment = pipeline_key(params).replace("'", "_"), experiment_id(client)
+    with exclusive(key):
         found = client.search_runs(
             [experiment], f"tags.`{KEY_TAG}` = {_quoted(key)}", max_results=1, order_by=["attributes.start_time ASC"]
         )
@@ -234,7 +244,7 @@ def _parent(client: Any, params: Params) -> str:
             return str(found[0].info.run_id)
         tags = {KEY_TAG: key, "mlflow.source.git.commit": commit()}
         run_id = str(client.create_run(experiment, tags=tags, run_name=f"run {key}").info.run_id)
-        _log_params(client, run_id, params.model_dump(by_alias=True))
+        _log_params(client, run_id, params.model_dump(by_alias=True) if isinstance(params, Params) else params)
         return run_id
 
 
@@ -300,8 +310,12 @@ def stage_run(stage: str, item: str | None, params: Params) -> Iterator[StageRun
         _current.reset(token)
 
 
-def start_pipeline(params: Params, tags: Mapping[str, str]) -> str | None:
+def start_pipeline(params: Params | Mapping[str, Any], tags: Mapping[str, str]) -> str | None:
     """Find or make the pipeline's run, mark it as running and tag it.
+
+    Args:
+        params: its parameters; of another revision, whose schema is its own, as they stand in its file.
+        tags: what else is noted.
 
     Returns:
         Its id; None where MLflow does not answer.
@@ -316,7 +330,7 @@ def start_pipeline(params: Params, tags: Mapping[str, str]) -> str | None:
     return parent
 
 
-def end_pipeline(params: Params, status: str, artifacts: Sequence[Path] = ()) -> str | None:
+def end_pipeline(params: Params | Mapping[str, Any], status: str, artifacts: Sequence[Path] = ()) -> str | None:
     """End the pipeline's run with FINISHED, FAILED or KILLED, and leave files there.
 
     A run that is killed takes the stages along that had no time to end theirs.

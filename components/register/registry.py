@@ -18,7 +18,7 @@ from components.core import model as model_room
 from components.core.gates import Verdict
 from components.core.model import load
 from components.core.params import Register
-from components.core.tracking import DIGEST_TAG, model_version
+from components.core.tracking import DIGEST_TAG, exclusive, model_version
 from components.register import served
 
 PACKAGES = ("mlflow", "numpy", "pandas", "pydantic", "pyyaml", "safetensors", "torch", "transformers")
@@ -86,6 +86,13 @@ def register_model(
     Raises:
         mlflow.exceptions.MlflowException, OSError: the registry does not answer.
     """
+    with exclusive(f"model {settings.name}"):  # two runs of one model may end at once
+        return _register(client, folder, digest, settings, verdicts, run_id)
+
+
+def _register(
+    client: MlflowClient, folder: Path, digest: str, settings: Register, verdicts: Sequence[Verdict], run_id: str
+) -> str:
     try:
         client.get_registered_model(settings.name)
     except MlflowException as error:

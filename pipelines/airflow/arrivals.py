@@ -37,9 +37,9 @@ class LookOperator(Stoppable):
         events = list(context["inlet_events"][GROWN])
         before = events[-1].extra.get("images", {}) if events else {}
         come, least = newly_come(now, before), context["params"]["grown_by"]
+        self.log.info("%d images have come since the last run from here; a run starts above %d", come, least)
         if come <= least:
             raise AirflowSkipException(f"{come} images have come since the last run from here: not more than {least}")
-        self.log.info("%d images have come: a run of the pipeline starts", come)
         context["outlet_events"][GROWN].extra = {"images": now, "come": come}
         return now
 

@@ -34,8 +34,15 @@ class Client:
 
     @classmethod
     def from_password_file(cls, address: str, path: Path) -> "Client":
-        """Log in as the first user of a password file of Airflow's simple auth manager."""
-        user, password = next(iter(json.loads(path.read_text(encoding="utf-8")).items()))
+        """Log in as the first user of a password file of Airflow's simple auth manager.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        try:
+            user, password = next(iter(json.loads(path.read_text(encoding="utf-8")).items()))
+        except (ValueError, StopIteration, AttributeError):
+            raise ValueError(f"{path} holds no user and password: remove it and start the services again") from None
         return cls(address, user, password)
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:

@@ -53,7 +53,7 @@ def _list_items(over: str, run: Any) -> Any:
         doc_md=f"The items of this run's `{over}`: mapped stages run once for each.",
     )
     def items(prepared: dict[str, Any]) -> list[str]:
-        listed: list[str] = prepared["items"][over]
+        listed: list[str] = prepared["items"].get(over, [])  # what came to dvc.yaml later has none in this run
         return listed
 
     return items(run)
@@ -145,6 +145,7 @@ def pipeline_dag(checkout: Path) -> DAG:
         publish = PublishOperator(
             task_id="publish",
             doc_md="Records `dvc.lock` and `params.yaml` on a branch of the run, and pushes what may be pushed.",
+            trigger_rule="none_failed",  # a stage that came to dvc.yaml during the run is skipped
             **RETRIES,
         )
         _edges(graph, tasks, prepare, publish)

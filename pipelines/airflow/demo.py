@@ -54,7 +54,8 @@ def follow(client: Client, run: str) -> str:
         ended = sum(task["state"] in (*ENDED, "skipped", "upstream_failed") for task in tasks)
         for task in tasks:
             name, now = title(task), str(task["state"])
-            if now == shown.get(name) or now not in TOLD or (task["map_index"] >= 0 and not task["rendered_map_index"]):
+            unnamed = task["map_index"] >= 0 and task["rendered_map_index"] in (None, str(task["map_index"]))
+            if now == shown.get(name) or now not in TOLD or unnamed:
                 continue  # nothing new, or its item is not known yet
             shown[name] = now
             seconds = f"{task['duration']:.1f} s" if now in ENDED and task["duration"] else ""

@@ -30,8 +30,11 @@ def report_failure(context: Any) -> None:
     run_command(["publish", "--ended", "FAILED", "--workspace", str(folder)], CHECKOUT, run_name(context),
                 folder / ".state/failed", lambda line: failed.log.info("%s", line))  # fmt: skip
     run = read_json(folder / RUN)
-    own = [] if stage else [f"{failed.task_id} failed: {context.get('exception')}"]
-    write_note(context, [*own, *failures_in(folder), *run["note"]], run["links"], failed.log)
+    told = failures_in(folder)
+    name = f"{stage}@{item}" if item else stage or failed.task_id
+    if not any(line.startswith(f"{name} failed") for line in told):
+        told.append(f"{name} failed: {context.get('exception')}")
+    write_note(context, [*told, *run["note"]], run["links"], failed.log)
     failed.log.error("workspace: %s", folder)
-    for line in last_lines(folder / STATE / (f"{stage}@{item}" if item else str(stage)) / "log", LINES):
+    for line in last_lines(folder / STATE / name / "log", LINES):
         failed.log.error("%s", line)

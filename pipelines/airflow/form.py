@@ -121,10 +121,16 @@ def fields(content: Any) -> list[Field]:
 def changes(submitted: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What a submitted form changes: parameters by their path.
 
+    A browser submits every field, of which those count that differ from the form as it opened; who submits only some
+    means each of them.
+
     Args:
         submitted: the fields by name.
         defaults: what the same fields held when the form opened.
     """
+    whole_form = set(defaults) <= set(submitted)
     return {
-        name: submitted[name] for name, default in defaults.items() if name in submitted and submitted[name] != default
+        name: submitted[name]
+        for name, default in defaults.items()
+        if name in submitted and not (whole_form and submitted[name] == default)
     }

@@ -1,5 +1,6 @@
 """What a run tells people: its note in Airflow, and why a task failed."""
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import requests
 
-from pipelines.airflow.client import Client, Refused, run_path
+from pipelines.airflow.client import Client, run_path
 
 LONGEST = 1000  # characters that Airflow takes
 REFUSALS = ("error: ", "gate failed: ", "try again: ")  # how a stage's own sentence begins
 LOOK_BACK = 100
+PAUSES = (1.0, 3.0, 0.0)  # seconds after a note that Airflow did not take
 
 
 def note_of(lines: Sequence[str], links: Mapping[str, str]) -> str:
@@ -30,12 +32,15 @@ def write_note(context: Any, lines: Sequence[str], links: Mapping[str, str], log
     from airflow.sdk.configuration import conf  # not at the top: the rest is read without Airflow, too
 
     run = context["dag_run"]
-    try:
-        passwords = Path(conf.get("core", "simple_auth_manager_passwords_file"))
-        client = Client.from_password_file(conf.get("api", "base_url"), passwords)
-        client.patch(run_path(context["dag"].dag_id, run.run_id), {"note": note_of(lines, links)})
-    except (OSError, requests.RequestException, Refused) as error:
-        log.warning("the run's note was not written: %s", error)
+    passwords = Path(conf.get("core", "simple_auth_manager_passwords_file"))
+    for pause in PAUSES:
+        try:
+            client = Client.from_password_file(conf.get("api", "base_url"), passwords)
+            client.patch(run_path(context["dag"].dag_id, run.run_id), {"note": note_of(lines, links)})
+            return
+        except (OSError, ValueError, requests.RequestException) as error:
+            log.warning("the run's note was not written: %s", error)
+            time.sleep(pause)
 
 
 def last_lines(log: Path, count: int) -> list[str]:

@@ -1,6 +1,5 @@
 """The tasks of the DAG: prepare a run, run one stage as a process or in a container, publish the run."""
 
-import json
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -10,9 +9,9 @@ from typing import Any, NoReturn
 
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import BaseOperator, BaseOperatorLink
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from components.core.records.whole import read_json
+from components.core.records.whole import read_json, write_json
 from components.core.tracking import main_checkout
 from pipelines.airflow.commands import CHECKOUT, leave_command, run_command
 from pipelines.airflow.engine import arguments_of, exit_status, harden, sweep
@@ -137,25 +136,29 @@ class PrepareOperator(Stoppable):
     def execute(self, context: Any) -> dict[str, Any]:
         """Prepare; the content of the run's file goes on to the tasks that list the items of mapped stages."""
         submitted = dict(context["params"])
-        unknown = sorted(set(context["dag_run"].conf or {}) - set(self.defaults) - set(self.choices))
+        given = context["dag_run"].conf or {}
+        unknown = sorted(set(given) - set(self.defaults) - set(self.choices))
         if unknown:
             raise AirflowFailException(f"there is no parameter {unknown[0]!r} in the form")
         request = {
             "run": run_name(context),
             "revision": submitted["revision"],
             "profile": submitted["profile"],
-            "changes": changes(submitted, self.defaults),
+            "changes": changes(given, self.defaults),
             "forced": submitted["force"] or [],
             "stages": self.stages,
+            "remarks": [f"runner {submitted['runner']}"],
         }
         folder = workspace(context)
         record = main_checkout(CHECKOUT) / ".state/prepare" / folder.name
-        status = self.launch(["prepare", json.dumps(request)], CHECKOUT, None, record)
+        asked = record.with_suffix(".json")
+        write_json(asked, request)
+        status = self.launch(["prepare", str(asked)], CHECKOUT, None, record)
         if status != 0:
             refuse("prepare", status, "".join(self.said))
         run: dict[str, Any] = read_json(folder / RUN)
         self.pages = run["links"]
-        write_note(context, [*run["note"], f"runner {submitted['runner']}"], run["links"], self.log)
+        write_note(context, run["note"], run["links"], self.log)
         return run
 
 
@@ -181,12 +184,15 @@ class StageOperator(Stoppable, DockerOperator):
         address = f"{self.stage}@{self.item}" if self.item else self.stage
         if not (folder / RUN).is_file():
             raise AirflowFailException(f"the workspace {folder} is gone: clear prepare, or trigger a new run")
-        forced = address in read_json(folder / RUN)["forced"]
+        run = read_json(folder / RUN)
+        if self.stage not in run["stages"]:
+            raise AirflowSkipException(f"{self.stage} came to dvc.yaml after this run was prepared")
+        forced = address in run["forced"]
         (folder / outcome_file(address)).unlink(missing_ok=True)
         runner = context["params"]["runner"]
-        run = self._in_container if runner == "docker" else self._as_process
+        begin = self._in_container if runner == "docker" else self._as_process
         try:
-            status = run(context, folder, address, ["--force"] if forced else [])
+            status = begin(context, folder, address, ["--force"] if forced else [])
         except Stopped:
             leave_command(["publish", "--ended", "KILLED", "--workspace", str(folder)], run_name(context))
             raise

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,20 @@ def test_a_run_that_is_killed_takes_its_unfinished_stages_along(
     assert (found["knowledge"].info.status, found["pretrain"].info.status) == ("FINISHED", "KILLED")
     (parent,) = parents()
     assert (parent.info.status, parent.data.tags["medslip.request"]) == ("KILLED", "by hand")
+
+
+def test_what_is_exclusive_happens_one_after_another() -> None:
+    order: list[str] = []
+
+    def work(name: str) -> None:
+        with tracking.exclusive("model medslip"):
+            order.append(f"{name} begins")
+            time.sleep(0.2)
+            order.append(f"{name} ends")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, ["one", "two"]))
+    assert order in (
+        ["one begins", "one ends", "two begins", "two ends"],
+        ["two begins", "two ends", "one begins", "one ends"],
+    )

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 from components.core import tracking
 from components.core.params import read_yaml
 from components.core.records.whole import read_json
-from pipelines.scheduled import RUN, Request, prepare, publish, record, workspace_of
-from pipelines.workspace import prune_workspaces
+from pipelines.scheduled import Request, differences, prepare, publish, record, workspace_of
+from pipelines.workspace import RUN, prune_workspaces
 from tests.finished_run import GIT
 
 pytestmark = pytest.mark.slow
@@ -63,6 +64,7 @@ def test_prepare_makes_a_workspace_and_says_what_the_run_uses(inside: Path) -> N
     head = git("rev-parse", "HEAD", folder=inside)
     assert f"revision {head[:12]}, profile tiny" in run["note"]
     assert "changed: pretrain.epochs = 3, finetune.tasks = ['mimic_cxr', 'rsna_pneumonia']" in run["note"]
+    assert "pretrain" in run["stages"]
     parent = parent_of(request.run)
     assert parent.info.status == "RUNNING"
     assert parent.data.params["pretrain.epochs"] == "3"
@@ -200,12 +202,18 @@ def test_without_a_remote_a_run_is_published_here(inside: Path) -> None:
     assert Path(downloaded).read_text(encoding="utf-8") == "<p>card</p>"
 
 
+@pytest.mark.parametrize("content", ["{", '{"name": "x"}', "[]"])
+def test_a_request_that_is_none_is_refused(inside: Path, content: str, tmp_path: Path) -> None:
+    (tmp_path / "request.json").write_text(content, encoding="utf-8")
+    command = [sys.executable, "-m", "pipelines", "prepare", str(tmp_path / "request.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "request.json must be a JSON object of a run" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["prepare", "{"], "the request must be a JSON object of a run"),
-        (["prepare", '{"name": "x"}'], "the request must be a JSON object of a run"),
-        (["prepare", "[]"], "the request must be a JSON object of a run"),
         (["publish", "--workspace", "."], "is not the workspace of a prepared run"),
         (["log", "nowhere"], "there is no stage 'nowhere'"),
         (["log", "pretrain"], "pretrain has not run in this workspace"),
@@ -219,11 +227,66 @@ def test_the_command_line_refuses_in_a_sentence(inside: Path, arguments: list[st
     assert "Traceback" not in done.stderr
 
 
-def test_prepare_by_the_command_line_and_say_that_it_was_cancelled(inside: Path) -> None:
-    request = json.dumps({"run": "by hand", "profile": "tiny", "changes": {"pretrain.epochs": 2}})
-    subprocess.run([sys.executable, "-m", "pipelines", "prepare", request], check=True)
+def test_prepare_by_the_command_line_and_say_that_it_was_cancelled(inside: Path, tmp_path: Path) -> None:
+    request = {"run": "by hand", "profile": "tiny", "changes": {"finetune.shares": [0.5] * 40_000}}
+    (tmp_path / "request.json").write_text(json.dumps(request), encoding="utf-8")  # too long for a command line
+    subprocess.run([sys.executable, "-m", "pipelines", "prepare", str(tmp_path / "request.json")], check=True)
     folder = workspace_of("by hand", inside)
-    assert read_yaml(folder / "params.yaml")["pretrain"]["epochs"] == 2
+    assert len(read_yaml(folder / "params.yaml")["finetune"]["shares"]) == 40_000
     ended = ["publish", "--ended", "KILLED", "--workspace", str(folder)]
     subprocess.run([sys.executable, "-m", "pipelines", *ended], check=True)
     assert parent_of("by hand").info.status == "KILLED"
+
+
+def test_the_note_tells_what_stands_uncommitted_in_params_yaml(inside: Path) -> None:
+    text = (inside / "params.yaml").read_text(encoding="utf-8")
+    try:
+        (inside / "params.yaml").write_text(text.replace("overlays: 12", "overlays: 15"), encoding="utf-8")
+        folder = prepare(Request(run="uncommitted"))
+        assert "changed: zero_shot.overlays = 15" in read_json(folder / RUN)["note"]
+        os.chdir(inside)
+        (inside / "params.yaml").write_text(text.replace("overlays: 12", "overlays: 16"), encoding="utf-8")
+        prepare(Request(run="uncommitted"))  # cleared: it keeps what it has
+        assert read_yaml(folder / "params.yaml")["zero_shot"]["overlays"] == 15
+    finally:
+        (inside / "params.yaml").write_text(text, encoding="utf-8")
+
+
+def test_another_revision_may_have_another_schema(inside: Path) -> None:
+    head = git("rev-parse", "HEAD", folder=inside)
+    schema = inside / "components/core/params.py"
+    text, params = schema.read_text(encoding="utf-8"), (inside / "params.yaml").read_text(encoding="utf-8")
+    try:
+        schema.write_text(text.replace("    overlays: int", "    pictures: int"), encoding="utf-8")
+        (inside / "params.yaml").write_text(params.replace("overlays: 12", "pictures: 12"), encoding="utf-8")
+        git("commit", "-aqm", "other words", folder=inside)
+        other = git("rev-parse", "HEAD", folder=inside)
+        git("reset", "-q", "--hard", head, folder=inside)
+        folder = prepare(Request(run="other", revision=other))
+        assert read_yaml(folder / "params.yaml")["zero_shot"]["pictures"] == 12
+        assert parent_of("other").data.params["zero_shot.pictures"] == "12"
+        publish()
+        os.chdir(inside)
+        with pytest.raises(ValueError, match=r"at this revision: .*zero_shot\.pictures: 900 is not allowed"):
+            prepare(Request(run="r", revision=other, changes={"zero_shot.pictures": 900}))
+    finally:
+        git("reset", "-q", "--hard", head, folder=inside)
+
+
+def test_differences_name_what_changed() -> None:
+    before = {"a": {"b": 1, "c": [1, 2]}, "d": {"e": 1}}
+    assert differences(before, {"a": {"b": 2, "c": [1, 2]}, "d": {}}) == ["a.b = 2", "d.e removed"]
+    assert differences(before, before) == []
+
+
+def test_prune_spares_a_scheduled_run_that_may_be_tried_again(inside: Path) -> None:
+    waiting, ended = prepare(Request(run="waiting", profile="tiny")), prepare(Request(run="ended", profile="tiny"))
+    publish()
+    os.chdir(inside)
+    removed = prune_workspaces(0)
+    assert ended in removed
+    assert waiting not in removed
+    long_ago = time.time() - 2 * 86_400
+    for path in (waiting, waiting / "params.yaml", waiting / "dvc.lock"):
+        os.utime(path, (long_ago, long_ago))
+    assert waiting in prune_workspaces(0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.processes import started
-from pipelines.services import MARK, Services
+from pipelines.services import MARK, Service, Services
 
 
 def command(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +76,43 @@ def test_stop_ends_what_a_killed_service_has_left_and_nobody_elses(tmp_path: Pat
         for process in (service, stage, stranger):
             process.kill()
             process.wait()
+
+
+def test_a_service_started_again_after_a_crash_does_not_hide_what_the_crash_left(tmp_path: Path) -> None:
+    services = Services(tmp_path)
+    services.logs.mkdir(parents=True)
+    command = ("/bin/sh", "-c", f"sleep 60 & echo $! > {tmp_path}/child; exec sleep 60")
+    service = Service("airflow-scheduler", command, lambda: True)
+    services._launch(service)
+    child = wait_for(tmp_path / "child")
+    first = services._session(service.name).group()
+    assert first is not None
+    os.kill(first[0], signal.SIGKILL)
+    os.waitpid(first[0], 0)
+    os.environ.pop(MARK, None)
+    services._launch(service)
+    assert child in services.processes()
+    services.stop()
+    assert started(child) is None
+
+
+def test_other_ports_than_those_of_running_services_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "airflow/bin").mkdir(parents=True)
+    (tmp_path / "airflow/bin/airflow").touch()
+    monkeypatch.setenv("MEDSLIP_AIRFLOW_ENVIRONMENT", str(tmp_path / "airflow"))
+    monkeypatch.setenv("MEDSLIP_AIRFLOW_PORT", "18181")
+    services = Services(tmp_path)
+    services.folder.mkdir(parents=True)
+    services._settle_ports()
+    monkeypatch.delenv("MEDSLIP_AIRFLOW_PORT")
+    assert Services(tmp_path).airflow == "http://127.0.0.1:18181"  # the running ones are found again
+    services._session("mlflow").write(os.getpid())
+    monkeypatch.setenv("MEDSLIP_AIRFLOW_PORT", "18282")
+    with pytest.raises(ValueError, match="the services run on the ports 18181 and 5000: stop them first"):
+        Services(tmp_path)._settle_ports()
+    services._session("mlflow").path.unlink()
 
 
 def test_the_password_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:

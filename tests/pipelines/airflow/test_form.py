@@ -94,6 +94,12 @@ def test_only_what_differs_from_the_form_as_it_opened_is_changed(form: dict[str,
     assert changes(defaults, defaults) == {}
 
 
+def test_who_submits_only_some_fields_means_each_of_them(form: dict[str, Field]) -> None:
+    defaults = {name: field.default for name, field in form.items()}
+    given = {"profile": "tiny", "pretrain.batch": defaults["pretrain.batch"]}
+    assert changes(given, defaults) == {"pretrain.batch": defaults["pretrain.batch"]}  # not the profile's
+
+
 def test_a_mapping_that_lost_a_key_has_lost_it(content: Any) -> None:
     mine = {"mimic_cxr": content["datasets"]["mimic_cxr"]}
     assert replaced(content, "datasets", mine)["datasets"] == mine
