@@ -36,7 +36,7 @@ silence_pydicom()
 LARGEST = 1 << 26  # pixels: four times the finest radiograph; a header that claims more lies
 MOST_BYTES = 3 * LARGEST  # of a whole object: what its largest image and a generous header take
 SLIMMEST = 5  # the longer side over the shorter one; radiographs of a chest stay below 1.5, whole spines below 4
-LONGEST_PADDING = 1 << 12  # bytes after the end marker that are looked through
+LONGEST_PADDING = 1 << 12  # bytes at the end of a frame in which its end marker must stand
 END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS (ITU-T T.81, B.1.1.3), EOC of JPEG 2000 (T.800, A.4.4)
 COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 T81_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
@@ -83,8 +83,12 @@ def read_object(content: bytes) -> FileDataset:
         warnings.simplefilter("ignore")  # they quote the header
         try:
             plain = inflated(content, MOST_BYTES)
+            if len(plain) > MOST_BYTES:  # before it is parsed: millions of empty elements take a minute
+                raise Refused("too_large", f"the deflated data set holds more than {MOST_BYTES} bytes")
             dataset = pydicom.dcmread(io.BytesIO(plain))
             len(dataset)
+        except Refused:
+            raise
         except zlib.error:
             raise Refused("truncated", "the deflated data set is damaged or ends early") from None
         except InvalidDicomError:
@@ -93,8 +97,6 @@ def read_object(content: bytes) -> FileDataset:
             raise Refused("too_large", "the data set takes more memory than any radiograph") from None
         except Exception as error:  # noqa: BLE001 - pydicom meets damaged bytes with whatever they lead to
             raise Refused("not_dicom", f"the data set cannot be parsed ({type(error).__name__})") from None
-    if len(plain) > MOST_BYTES:
-        raise Refused("too_large", f"the deflated data set holds more than {MOST_BYTES} bytes")
     if plain is not content:
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     if "PixelData" not in dataset and any(start in content for start in ENCAPSULATED_START):
@@ -189,6 +191,6 @@ def _refuse_truncated(dataset: Dataset, syntax: UID) -> None:
         frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     except (ValueError, struct.error):
         raise Refused("truncated", "the fragments of the compressed pixel data end early") from None
-    # Most codecs decode a codestream that was cut short without a word. Some encoders pad with either byte.
-    if syntax != RLELossless and not frame[-LONGEST_PADDING:].rstrip(b"\0\xff").endswith(END_OF_CODESTREAM):
+    # Most codecs decode a codestream that was cut short without a word. Compressed data never hold the marker.
+    if syntax != RLELossless and END_OF_CODESTREAM not in frame[-LONGEST_PADDING:]:
         raise Refused("truncated", "the compressed pixel data lack their end marker")

@@ -176,13 +176,20 @@ def test_a_deflated_object_that_would_fill_the_memory() -> None:
     tracemalloc.stop()
 
 
+def test_a_deflated_object_that_is_too_large_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = radiograph(chest(), syntax=uid.DeflatedExplicitVRLittleEndian)
+    monkeypatch.setattr("components.core.dicom.pixels.MOST_BYTES", len(content))
+    monkeypatch.setattr(pydicom, "dcmread", lambda _: pytest.fail("parsed"))
+    assert refused(content).reason == "too_large"
+
+
 def test_sequences_nested_without_end() -> None:
     start = b"\x08\0\x15\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
     meta = radiograph(chest()).partition(b"\x08\0\x16\0")[0]
     assert refused(meta + start * 20_000).reason == "not_dicom"
 
 
-@pytest.mark.parametrize("padding", [b"\0", b"\xff", b"\0\0\0"])
+@pytest.mark.parametrize("padding", [b"\0", b"\xff", b"\0\0\0", b"  \n"])
 def test_padding_after_the_end_marker_is_no_fault(padding: bytes) -> None:
     frame = codestream(chest(32, 32, 8).astype(np.uint8), uid.JPEGBaseline8Bit, 8) + padding
     shown(radiograph(chest(32, 32, 8), 8, uid.JPEGBaseline8Bit, PixelData=encapsulate([frame])))
