@@ -15,6 +15,7 @@ VIEW_MEANINGS = {
     "postero-anterior": "PA",
     "antero-posterior": "AP",
     "lateral": "LATERAL",
+    "lateral projection": "LATERAL",
     "left lateral": "LATERAL",
     "right lateral": "LATERAL",
 }

@@ -154,12 +154,14 @@ def _layout(dataset: Dataset) -> tuple[int, int, bool]:
     if not any(optional(dataset, keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise Refused("no_pixels", "the object has no pixel data")
     photometric = text(dataset, "PhotometricInterpretation")
-    if optional(dataset, "SamplesPerPixel") not in (1, None) or photometric in COLOUR:
+    if optional(dataset, "SamplesPerPixel") is None:
+        dataset.SamplesPerPixel = 1  # pydicom wants it said
+    if optional(dataset, "SamplesPerPixel") != 1 or photometric in COLOUR:
         raise Refused("colour", "the image has colours: only MONOCHROME1 and MONOCHROME2 are radiographs")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused("unsupported", "the image is not MONOCHROME1 or MONOCHROME2")
     frames = number(optional(dataset, "NumberOfFrames"))
-    if frames not in (1, None):
+    if frames not in (0, 1, None):  # some programs write 0 where they mean that there are no others
         raise Refused("multi_frame", f"the object holds {frames:g} frames: a radiograph is one")
     allocated, bits = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
     high_bit = optional(dataset, "HighBit")
@@ -167,7 +169,10 @@ def _layout(dataset: Dataset) -> tuple[int, int, bool]:
     if "PixelData" not in dataset or allocated not in (8, 16) or not 1 <= bits <= high_bit + 1 <= allocated:
         raise Refused("unsupported", f"pixels of {bits} bits up to bit {high_bit} in {allocated} are not supported")
     refuse_shape(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0))
-    return bits, high_bit, dataset.get("PixelRepresentation", 0) == 1
+    representation = optional(dataset, "PixelRepresentation")
+    if representation not in (0, 1):
+        raise Refused("unsupported", "the object does not say whether its values are signed")
+    return bits, high_bit, representation == 1
 
 
 def refuse_shape(rows: int, columns: int) -> None:

@@ -246,10 +246,18 @@ def test_noise_after_the_prefix_never_ends_in_another_error() -> None:
         ({"Rows": 24}, "decode_failed"),
         ({"Rows": None, "Columns": None}, "unsupported"),
         ({"BitsAllocated": None}, "unsupported"),
+        ({"PixelRepresentation": None}, "unsupported"),
     ],
 )
 def test_objects_that_are_not_a_single_whole_radiograph(elements: dict[str, Any], reason: str) -> None:
     assert refused(radiograph(chest(), **elements)).reason == reason
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless])
+@pytest.mark.parametrize("elements", [{"NumberOfFrames": 0}, {"SamplesPerPixel": None}])
+def test_what_is_not_said_of_frames_and_samples_is_one(syntax: uid.UID, elements: dict[str, Any]) -> None:
+    content = radiograph(chest(), syntax=syntax, **elements)
+    np.testing.assert_array_equal(shown(content), shown(radiograph(chest())))
 
 
 def test_a_constant_image() -> None:
