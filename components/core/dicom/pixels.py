@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from components.core.dicom.codecs import PLUGIN
+from components.core.dicom.codecs import CODECS, PLUGIN
 from components.core.dicom.elements import number, optional, text
 from components.core.dicom.refusal import Refused
 from components.core.part10 import inflated, silence_pydicom
@@ -37,6 +37,7 @@ LARGEST = 1 << 26  # pixels: four times the finest radiograph; a header that cla
 MOST_BYTES = 3 * LARGEST  # of a whole object: what its largest image and a generous header take
 SLIMMEST = 5  # the longer side over the shorter one; radiographs of a chest stay below 1.5, whole spines below 4
 LONGEST_PADDING = 1 << 12  # bytes at the end of a frame in which its end marker must stand
+MORE_DATA = bytes(range(1, 128))
 END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS (ITU-T T.81, B.1.1.3), EOC of JPEG 2000 (T.800, A.4.4)
 COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 T81_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
@@ -135,8 +136,7 @@ def stored_pixels(dataset: FileDataset) -> Stored:
             raise Refused("decode_failed", f"the pixel data cannot be decoded ({type(error).__name__})") from None
     unsigned = np.dtype(f"u{decoded.dtype.itemsize}")
     raw_HW = np.ascontiguousarray(decoded.astype(decoded.dtype.newbyteorder("="), copy=False)).view(unsigned)
-    # libjpeg fills what a codestream that was cut short lacks with mid-grey, without a word.
-    if syntax in T81_SYNTAXES and (raw_HW[-1] == 1 << (bits - 1)).all():
+    if syntax in T81_SYNTAXES and _ends_early(dataset, syntax, raw_HW, bits):
         raise Refused("truncated", "the compressed pixel data end before the last row")
     return Stored(raw_HW, bits, high_bit, signed, syntax.keyword)
 
@@ -181,6 +181,23 @@ def refuse_shape(rows: int, columns: int) -> None:
         raise Refused("too_large", f"an image of {rows} x {columns} pixels is more than any radiograph")
     if not (rows and columns and max(rows, columns) <= SLIMMEST * min(rows, columns)):
         raise Refused("unsupported", f"an image of {rows} x {columns} pixels is not supported")
+
+
+def _ends_early(dataset: Dataset, syntax: UID, raw_HW: npt.NDArray[np.integer], bits: int) -> bool:
+    """Whether a codestream of ITU-T T.81 was cut short and closed again.
+
+    libjpeg fills what it lacks with mid-grey, without a word. Some images end in mid-grey, too: those stay the same
+    when more data stand before the end marker.
+    """
+    if not (raw_HW[-1] == 1 << (bits - 1)).all():
+        return False
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    end = frame.rindex(END_OF_CODESTREAM)
+    try:
+        longer_HW = CODECS[syntax](frame[:end] + MORE_DATA + frame[end:])
+    except Exception:  # noqa: BLE001 - codecs meet damaged data with whatever it leads to
+        return True
+    return not np.array_equal(longer_HW.view(raw_HW.dtype), raw_HW)
 
 
 def _refuse_truncated(dataset: Dataset, syntax: UID) -> None:

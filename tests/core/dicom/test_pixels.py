@@ -144,6 +144,14 @@ def test_a_codestream_that_was_cut_short_and_closed_again(syntax: uid.UID) -> No
     assert refused(radiograph(chest(128, 128), syntax=syntax, PixelData=encapsulate([frame]))).reason == "truncated"
 
 
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("syntax", [uid.JPEGLossless, uid.JPEGLosslessSV1], ids=lambda syntax: syntax.keyword)
+def test_an_image_that_ends_in_mid_grey_was_not_cut_short(syntax: uid.UID, bits: int) -> None:
+    stored = chest(64, 64, bits)
+    stored[-5:] = 1 << (bits - 1)
+    np.testing.assert_array_equal(shown(radiograph(stored, bits, syntax)), shown(radiograph(stored, bits)))
+
+
 def misnamed(content: bytes, syntax: uid.UID) -> bytes:
     """The same object under another transfer syntax: only its name is changed, and the length of its group."""
     start = content.index(b"\x02\0\x10\0UI")
