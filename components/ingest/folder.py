@@ -21,6 +21,7 @@ from components.ingest.images import Task
 NAME: Literal["folder"] = "folder"
 LISTING = Inventory(version="stat", validate_share=0.1, test_share=0.2)
 PERCENTILES = (0.5, 99.5)
+MADE = ("shard-*.npy", "manifest.parquet", "annotations.parquet", "rejected.parquet")
 
 
 def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[Objection]) -> None:
@@ -33,7 +34,8 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
         size, window, allow: as in the section `ingest` of params.yaml.
 
     Raises:
-        ValueError: the root cannot be opened or holds no image, or an argument is not allowed.
+        ValueError: the root cannot be opened or holds no image, an argument is not allowed, or something else than an
+            earlier run's outputs stands at `out`.
         TryAgain: the archive cannot be reached any more.
         OSError: the disk is full.
     """
@@ -41,6 +43,7 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
         settings = Ingest(size=size, window=window, percentiles=PERCENTILES, allow=tuple(allow))
     except ValidationError as error:
         raise ValueError(explain(Ingest, error, "the command line")) from None
+    _refuse_to_replace(out)
     make_key()
     pseudonyms = Pseudonyms.from_key_file()
     archive = open_archive(NAME, root)
@@ -53,3 +56,11 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
     reasons = ", ".join(f"{count} {reason}" for reason, count in figures["rejected_by_reason"].items())
     print(f"{out}: {figures['manifest']} images, {figures['rejected']} rejected{f' ({reasons})' if reasons else ''}")
     print(f"{table}: whose they are; it names patients, keep it to yourself", file=sys.stderr)
+
+
+def _refuse_to_replace(out: Path) -> None:
+    """Refuse a place where anything stands that this command did not make: it would be gone, an archive above all."""
+    if not out.name or out.name == "..":
+        raise ValueError(f"{out} is no name of a new folder")
+    if out.exists() and not (out.is_dir() and all(any(map(path.match, MADE)) for path in out.iterdir())):
+        raise ValueError(f"{out} holds something else than an earlier run's outputs: it would be lost")

@@ -103,6 +103,11 @@ class Renderer:
                 radiograph = render(content, settings.size, settings.window, settings.percentiles, settings.allow)
         except Refused as refusal:
             return Entry(refused(refusal), None)
+        except MemoryError:
+            return Entry(refused(Refused("too_large", "the object takes more memory than any radiograph")), None)
+        except Exception as error:  # noqa: BLE001 - whatever a hostile object leads to must cost no other one
+            told = f"the object cannot be made an image ({type(error).__name__})"
+            return Entry(refused(Refused("decode_failed", told)), None)
         return Entry(self._facts(radiograph, digest), radiograph.image_SS)
 
     def _facts(self, radiograph: Radiograph, digest: str) -> Row:

@@ -58,12 +58,19 @@ def test_one_image_in_every_lossless_syntax_gives_one_shard_row(tmp_path: Path, 
         (("nowhere", "--out", "out"), "the archive's root nowhere is not a folder"),
         (("dicom", "--out", "out", "--size", "5"), "the command line: size: 5 is not allowed"),
         (("empty", "--out", "out"), "the archive at empty holds no image"),
+        (("dicom", "--out", "dicom"), "dicom holds something else than an earlier run's outputs: it would be lost"),
+        (("dicom/sub", "--out", "dicom"), "dicom holds something else than an earlier run's outputs"),
+        (("dicom", "--out", "dicom/sub/b.dcm"), "dicom/sub/b.dcm holds something else than"),
+        (("dicom", "--out", "."), ". is no name of a new folder"),
     ],
 )
 def test_what_a_user_can_get_wrong(tmp_path: Path, command: Command, arguments: tuple[str, ...], sentence: str) -> None:
     write(tmp_path, "dicom/a.dcm", radiograph(chest()))
+    write(tmp_path, "dicom/sub/b.dcm", radiograph(chest()))
     (tmp_path / "empty").mkdir()
     done = command(*arguments)
+    assert (tmp_path / "dicom/a.dcm").exists()
+    assert (tmp_path / "dicom/sub/b.dcm").exists()
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {sentence}")
     assert done.stderr.count("\n") == 1

@@ -19,7 +19,7 @@ from components.core.paths import IMAGES
 from components.core.pseudonyms import Pseudonyms
 from components.core.records.image_store import Entry
 from components.core.records.tables import REASONS, read_table
-from components.ingest import decode, parallel
+from components.ingest import decode, images, parallel
 from components.ingest.images import Row, Task
 from components.ingest.stage import run
 from components.inventory import stage as inventory
@@ -138,7 +138,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
 
 
 class Crashing(parallel.Renderer):
-    """A renderer whose decoder ends the process, or never ends, on objects of some height."""
+    """A renderer whose decoder ends the process, never ends, or fails in a way of its own, on some objects."""
 
     def render(self, row: Row, content: bytes) -> Entry:
         if b"crash here" in content:
@@ -147,19 +147,26 @@ class Crashing(parallel.Renderer):
             signal.alarm(1)
             while True:
                 time.sleep(1)
-        return super().render(row, content)
+        with pytest.MonkeyPatch.context() as patch:
+            if b"raise here" in content:
+                patch.setattr(images, "render", _unforeseen)
+            return super().render(row, content)
+
+
+def _unforeseen(*_: object) -> None:
+    raise TypeError("whatever the object holds")
 
 
 def test_a_lost_process_costs_one_image(
     workspace: Path, params: parameters.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, words in (("a0000001", "crash here"), ("a0000002", "hang here")):
+    for name, words in (("a0000001", "crash here"), ("a0000002", "hang here"), ("a0000003", "raise here")):
         content = radiograph(chest(), ImageComments=words)
         write(workspace, f"archive/{STUDIES[0].folder}/{name}.dcm", content)
     monkeypatch.setattr(parallel, "_serve", _serve_crashing)
     figures = ingested(params)
     assert figures["manifest"] == 4
-    assert figures["rejected_by_reason"] == {"crashed": 1, "too_slow": 1}
+    assert figures["rejected_by_reason"] == {"crashed": 1, "decode_failed": 1, "too_slow": 1}
 
 
 def _serve_crashing(*arguments: object) -> None:

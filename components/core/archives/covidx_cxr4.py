@@ -1,7 +1,7 @@
 """COVIDx CXR-4: PNG and JPEG files compiled from several collections, with or without COVID-19.
 
-`train.txt`, `val.txt` and `test.txt` have a line an image, blank-separated: patient, file, class, source; the files lie
-in folders of the same names.
+`train.txt`, `val.txt` and `test.txt` have a line an image, blank-separated: patient, file, class and, but in the first
+editions, source; the files lie in folders of the same names.
 Source: Wu et al., COVIDx CXR-4, arXiv 2311.17677.
 """
 
@@ -31,7 +31,7 @@ class CovidxCxr4(Archive):
                     uri=uri,
                     image=uri,  # a file's name may stand in two folders
                     study=uri,
-                    patient=f"{origin}/{patient}",  # the collections count their patients by themselves
+                    patient=f"{origin}/{patient}" if origin else patient,  # each collection counts its own patients
                     split=split,
                     origin=origin,
                     labels=(Label(COVID, CLASSES[name]),),
@@ -40,7 +40,7 @@ class CovidxCxr4(Archive):
             for uri in sorted(on_disk):
                 yield Entry(uri=uri, image=uri, study=uri, patient=uri, problem="unplaced")
 
-    def _lines(self, folder: str) -> Iterator[list[str]]:
+    def _lines(self, folder: str) -> Iterator[tuple[str, str, str, str | None]]:
         uri = f"{folder}.txt"
         if not self.source.exists(uri):
             raise ValueError(f"the archive at {self.source.root} has no list {uri}")
@@ -48,9 +48,11 @@ class CovidxCxr4(Archive):
             fields = line.split()
             if not fields:
                 continue
-            if len(fields) != 4 or fields[2] not in CLASSES or not ORIGIN.fullmatch(fields[3]):
+            origin = fields[3].lower() if len(fields) > 3 else None
+            known = origin is None or ORIGIN.fullmatch(origin)
+            if not 3 <= len(fields) <= 4 or fields[2] not in CLASSES or not known:
                 raise ValueError(
                     f"{self.source.root}/{uri}, line {number}: expected a patient, a file, {' or '.join(CLASSES)}, and "
-                    "a source in small letters, separated by blanks"
+                    "a source in one word or none, separated by blanks"
                 )
-            yield fields
+            yield fields[0], fields[1], fields[2], origin

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 
 def optional(dataset: Dataset, keyword: str) -> Any:
@@ -11,6 +12,12 @@ def optional(dataset: Dataset, keyword: str) -> Any:
         return dataset.get(keyword)
     except Exception:  # noqa: BLE001 - pydicom converts on access and meets bad values with whatever they lead to
         return None
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none where it is missing, or written as something else."""
+    value = optional(dataset, keyword)
+    return list(value) if isinstance(value, Sequence) else []
 
 
 def text(dataset: Dataset, keyword: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from components.core.dicom.elements import number, numbers, optional, text
+from components.core.dicom.elements import items, number, numbers, optional, text
 from components.core.dicom.refusal import Refused
 
 Floats = npt.NDArray[np.float64]
@@ -24,7 +24,7 @@ def modality_values(dataset: Dataset, values: npt.NDArray[np.int32]) -> Floats:
     Raises:
         Refused: decode_failed, where the Modality LUT is malformed: the values then mean nothing.
     """
-    sequence = optional(dataset, "ModalityLUTSequence")
+    sequence = items(dataset, "ModalityLUTSequence")
     if sequence:
         try:
             entries, first, _ = _table(sequence[0], dataset)
@@ -42,7 +42,7 @@ def curves(dataset: Dataset, chosen: int) -> Iterator[Curve]:
 
     `chosen` counts the VOI LUT Sequence where there is one, else the windows; past the end it means the last.
     """
-    lookups = (_lookup(item, dataset) for item in optional(dataset, "VOILUTSequence") or ())
+    lookups = (_lookup(item, dataset) for item in items(dataset, "VOILUTSequence"))
     tables = [lookup for lookup in lookups if lookup is not None]
     windows = list(_windows(dataset))
     first = tables or windows

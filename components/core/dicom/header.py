@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from components.core.dicom.elements import numbers, optional, text
+from components.core.dicom.elements import items, numbers, text
 from components.core.dicom.refusal import Objection, Refused
 
 LATERAL_WORDS = {"LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT"}
@@ -15,6 +15,7 @@ VIEW_MEANINGS = {
     "postero-anterior": "PA",
     "antero-posterior": "AP",
     "lateral": "LATERAL",
+    "lateral projection": "LATERAL",
     "left lateral": "LATERAL",
     "right lateral": "LATERAL",
 }
@@ -119,7 +120,7 @@ def age_band(years: int | None) -> str | None:
 
 def _view(dataset: Dataset) -> str:
     view = normal_view(text(dataset, "ViewPosition"))
-    codes = optional(dataset, "ViewCodeSequence")
+    codes = items(dataset, "ViewCodeSequence")
     if view == "UNKNOWN" and codes:
         return VIEW_MEANINGS.get(text(codes[0], "CodeMeaning").lower(), "UNKNOWN")
     return view

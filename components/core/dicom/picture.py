@@ -31,7 +31,7 @@ def render_picture(content: bytes, size: int) -> Radiograph:
         size: side S of the result in pixels.
 
     Raises:
-        Refused: not_a_picture, truncated, unsupported, too_large, decode_failed or constant.
+        Refused: not_a_picture, truncated, unsupported, colour, too_large, decode_failed or constant.
     """
     if content.startswith(PNG_START):
         kind, bits, shape = "PNG", *_png_header(content)
@@ -50,7 +50,7 @@ def render_picture(content: bytes, size: int) -> Radiograph:
 
 def _png_header(content: bytes) -> tuple[int, tuple[int, int]]:
     """Bits a channel, and height and width (PNG, third edition, 11.2.1)."""
-    if not content.rstrip(b"\0").endswith(PNG_END) or len(content) < 33:
+    if PNG_END not in content[25:]:  # some programs write more after the end
         raise Refused("truncated", "the PNG file lacks its end")
     width, height, bits = struct.unpack(">IIB", content[16:25])
     if bits not in (8, 16):
@@ -60,15 +60,18 @@ def _png_header(content: bytes) -> tuple[int, tuple[int, int]]:
 
 def _jpeg_shape(content: bytes) -> tuple[int, int]:
     """Height and width as the start of the frame has them (ITU-T T.81, B.2.2)."""
-    if not content.rstrip(b"\0\xff").endswith(END_OF_CODESTREAM):
-        raise Refused("truncated", "the JPEG file lacks its end marker")
     place = 2
     while place + 9 <= len(content) and content[place] == 0xFF:
         marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
         if marker in FRAMES:
+            # Compressed data never hold the marker; some programs write more after it, and thumbnails stand before.
+            if END_OF_CODESTREAM not in content[place:]:
+                raise Refused("truncated", "the JPEG file lacks its end marker")
             height, width = struct.unpack(">HH", content[place + 5 : place + 9])
             return height, width
         place += 2 + length
+    if END_OF_CODESTREAM not in content[place:]:
+        raise Refused("truncated", "the JPEG file ends before its frame")
     raise Refused("decode_failed", "the JPEG file has no frame")
 
 
@@ -80,6 +83,8 @@ def _grey(content: bytes, kind: str) -> npt.NDArray[np.uint16]:
         raise Refused("too_large", "the picture takes more memory than any radiograph") from None
     except Exception as error:  # noqa: BLE001 - codecs meet damaged data with whatever it leads to
         raise Refused("decode_failed", f"the picture cannot be decoded ({type(error).__name__})") from None
+    if kind == "JPEG" and image.shape[2:] == (4,):
+        raise Refused("colour", "the JPEG file holds printing inks (CMYK)")
     if image.ndim == 3:
         image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
     if image.ndim == 3:

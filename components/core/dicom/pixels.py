@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from components.core.dicom.codecs import PLUGIN
+from components.core.dicom.codecs import CODECS, PLUGIN
 from components.core.dicom.elements import number, optional, text
 from components.core.dicom.refusal import Refused
 from components.core.part10 import inflated, silence_pydicom
@@ -36,7 +36,8 @@ silence_pydicom()
 LARGEST = 1 << 26  # pixels: four times the finest radiograph; a header that claims more lies
 MOST_BYTES = 3 * LARGEST  # of a whole object: what its largest image and a generous header take
 SLIMMEST = 5  # the longer side over the shorter one; radiographs of a chest stay below 1.5, whole spines below 4
-LONGEST_PADDING = 1 << 12  # bytes after the end marker that are looked through
+LONGEST_PADDING = 1 << 12  # bytes at the end of a frame in which its end marker must stand
+MORE_DATA = bytes(range(1, 128))
 END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS (ITU-T T.81, B.1.1.3), EOC of JPEG 2000 (T.800, A.4.4)
 COLOUR = ("RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 T81_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
@@ -83,8 +84,12 @@ def read_object(content: bytes) -> FileDataset:
         warnings.simplefilter("ignore")  # they quote the header
         try:
             plain = inflated(content, MOST_BYTES)
+            if len(plain) > MOST_BYTES:  # before it is parsed: millions of empty elements take a minute
+                raise Refused("too_large", f"the deflated data set holds more than {MOST_BYTES} bytes")
             dataset = pydicom.dcmread(io.BytesIO(plain))
             len(dataset)
+        except Refused:
+            raise
         except zlib.error:
             raise Refused("truncated", "the deflated data set is damaged or ends early") from None
         except InvalidDicomError:
@@ -93,8 +98,6 @@ def read_object(content: bytes) -> FileDataset:
             raise Refused("too_large", "the data set takes more memory than any radiograph") from None
         except Exception as error:  # noqa: BLE001 - pydicom meets damaged bytes with whatever they lead to
             raise Refused("not_dicom", f"the data set cannot be parsed ({type(error).__name__})") from None
-    if len(plain) > MOST_BYTES:
-        raise Refused("too_large", f"the deflated data set holds more than {MOST_BYTES} bytes")
     if plain is not content:
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     if "PixelData" not in dataset and any(start in content for start in ENCAPSULATED_START):
@@ -133,8 +136,7 @@ def stored_pixels(dataset: FileDataset) -> Stored:
             raise Refused("decode_failed", f"the pixel data cannot be decoded ({type(error).__name__})") from None
     unsigned = np.dtype(f"u{decoded.dtype.itemsize}")
     raw_HW = np.ascontiguousarray(decoded.astype(decoded.dtype.newbyteorder("="), copy=False)).view(unsigned)
-    # libjpeg fills what a codestream that was cut short lacks with mid-grey, without a word.
-    if syntax in T81_SYNTAXES and (raw_HW[-1] == 1 << (bits - 1)).all():
+    if syntax in T81_SYNTAXES and _ends_early(dataset, syntax, raw_HW, bits):
         raise Refused("truncated", "the compressed pixel data end before the last row")
     return Stored(raw_HW, bits, high_bit, signed, syntax.keyword)
 
@@ -152,12 +154,14 @@ def _layout(dataset: Dataset) -> tuple[int, int, bool]:
     if not any(optional(dataset, keyword) for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise Refused("no_pixels", "the object has no pixel data")
     photometric = text(dataset, "PhotometricInterpretation")
-    if optional(dataset, "SamplesPerPixel") not in (1, None) or photometric in COLOUR:
+    if optional(dataset, "SamplesPerPixel") is None:
+        dataset.SamplesPerPixel = 1  # pydicom wants it said
+    if optional(dataset, "SamplesPerPixel") != 1 or photometric in COLOUR:
         raise Refused("colour", "the image has colours: only MONOCHROME1 and MONOCHROME2 are radiographs")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused("unsupported", "the image is not MONOCHROME1 or MONOCHROME2")
     frames = number(optional(dataset, "NumberOfFrames"))
-    if frames not in (1, None):
+    if frames not in (0, 1, None):  # some programs write 0 where they mean that there are no others
         raise Refused("multi_frame", f"the object holds {frames:g} frames: a radiograph is one")
     allocated, bits = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
     high_bit = optional(dataset, "HighBit")
@@ -165,7 +169,10 @@ def _layout(dataset: Dataset) -> tuple[int, int, bool]:
     if "PixelData" not in dataset or allocated not in (8, 16) or not 1 <= bits <= high_bit + 1 <= allocated:
         raise Refused("unsupported", f"pixels of {bits} bits up to bit {high_bit} in {allocated} are not supported")
     refuse_shape(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0))
-    return bits, high_bit, dataset.get("PixelRepresentation", 0) == 1
+    representation = optional(dataset, "PixelRepresentation")
+    if representation not in (0, 1):
+        raise Refused("unsupported", "the object does not say whether its values are signed")
+    return bits, high_bit, representation == 1
 
 
 def refuse_shape(rows: int, columns: int) -> None:
@@ -174,6 +181,23 @@ def refuse_shape(rows: int, columns: int) -> None:
         raise Refused("too_large", f"an image of {rows} x {columns} pixels is more than any radiograph")
     if not (rows and columns and max(rows, columns) <= SLIMMEST * min(rows, columns)):
         raise Refused("unsupported", f"an image of {rows} x {columns} pixels is not supported")
+
+
+def _ends_early(dataset: Dataset, syntax: UID, raw_HW: npt.NDArray[np.integer], bits: int) -> bool:
+    """Whether a codestream of ITU-T T.81 was cut short and closed again.
+
+    libjpeg fills what it lacks with mid-grey, without a word. Some images end in mid-grey, too: those stay the same
+    when more data stand before the end marker.
+    """
+    if not (raw_HW[-1] == 1 << (bits - 1)).all():
+        return False
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    end = frame.rindex(END_OF_CODESTREAM)
+    try:
+        longer_HW = CODECS[syntax](frame[:end] + MORE_DATA + frame[end:])
+    except Exception:  # noqa: BLE001 - codecs meet damaged data with whatever it leads to
+        return True
+    return not np.array_equal(longer_HW.view(raw_HW.dtype), raw_HW)
 
 
 def _refuse_truncated(dataset: Dataset, syntax: UID) -> None:
@@ -189,6 +213,6 @@ def _refuse_truncated(dataset: Dataset, syntax: UID) -> None:
         frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     except (ValueError, struct.error):
         raise Refused("truncated", "the fragments of the compressed pixel data end early") from None
-    # Most codecs decode a codestream that was cut short without a word. Some encoders pad with either byte.
-    if syntax != RLELossless and not frame[-LONGEST_PADDING:].rstrip(b"\0\xff").endswith(END_OF_CODESTREAM):
+    # Most codecs decode a codestream that was cut short without a word. Compressed data never hold the marker.
+    if syntax != RLELossless and END_OF_CODESTREAM not in frame[-LONGEST_PADDING:]:
         raise Refused("truncated", "the compressed pixel data lack their end marker")

@@ -67,9 +67,14 @@ def test_covidx_lists_and_folders(tmp_path: Path) -> None:
     assert found["test/stray.png"].problem == "unplaced"
 
 
-@pytest.mark.parametrize(
-    "line", ["1 a.png positive", "1 a.png maybe cohen", "1 a.png positive Name^Of", "1 a b.png negative x"]
-)
+def test_covidx_lines_without_a_source_and_with_one_in_capitals(tmp_path: Path) -> None:
+    write(write_covidx(tmp_path), "val.txt", "7 a.jpg negative\r\n8 b.jpg positive RSNA\r\n")
+    found = by_image("covidx_cxr4", tmp_path)
+    assert (found["val/a.jpg"].patient, found["val/a.jpg"].origin) == ("7", None)
+    assert (found["val/b.jpg"].patient, found["val/b.jpg"].origin) == ("rsna/8", "rsna")
+
+
+@pytest.mark.parametrize("line", ["1 a.png", "1 a.png maybe cohen", "1 a.png positive Name^Of", "1 a b.png negative x"])
 def test_covidx_lines_that_mean_nothing(tmp_path: Path, line: str) -> None:
     write(write_covidx(tmp_path), "val.txt", f"\n{line}\n")
     with pytest.raises(ValueError, match=r"val\.txt, line 2: expected a patient, a file, positive or negative"):

@@ -8,11 +8,13 @@ import numpy.typing as npt
 import pydicom
 import pytest
 from pydicom import uid
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from components.core.dicom import Refused, render
-from tests.dicom_files import chest, radiograph
+from tests.dicom_files import chest, radiograph, written
 
 SIZE = 64
 PERCENTILES = (0.0, 100.0)
@@ -219,3 +221,12 @@ def test_a_malformed_modality_table_is_refused() -> None:
     with pytest.raises(Refused) as refusal:
         ours(radiograph(image(), ModalityLUTSequence=[lookup(4096, 0, 12, np.arange(100), "OW")]))
     assert refusal.value.reason == "decode_failed"
+
+
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence", "ViewCodeSequence"])
+@pytest.mark.parametrize(("kind", "value"), [("US", 7), ("DS", "1.5"), ("PN", "A^B"), ("AT", 0x00080008)])
+def test_a_sequence_that_is_none_counts_as_lacking(keyword: str, kind: str, value: Any) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(radiograph(image(), WindowCenter=2000, WindowWidth=2000, ViewPosition=None)))
+    good = ours(written(dataset, uid.ExplicitVRLittleEndian))
+    dataset.add(DataElement(tag_for_keyword(keyword) or 0, kind, value))
+    np.testing.assert_array_equal(ours(written(dataset, uid.ExplicitVRLittleEndian)), good)

@@ -83,6 +83,8 @@ def test_the_view_may_stand_in_a_code() -> None:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "399348003", "SCT", "antero-posterior"
     assert facts(ViewPosition="", ViewCodeSequence=[code]).view == "AP"
+    code.CodeValue, code.CodeMeaning = "399067008", "lateral projection"
+    assert facts(ViewPosition="", ViewCodeSequence=[code]).view == "LATERAL"
 
 
 def test_missing_and_malformed_elements_are_unknown() -> None:

@@ -1,10 +1,12 @@
 """PNG and JPEG files: right pixels, or refused with the reason."""
 
+import io
 import zlib
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 from components.core.dicom import Refused, render_picture
 from components.core.dicom.header import HeaderFacts
@@ -33,6 +35,18 @@ def test_sixteen_bits_and_jpeg() -> None:
     assert jpeg.header == HeaderFacts(None, "UNKNOWN", None, None, None, None, "MONOCHROME2")
 
 
+@pytest.mark.parametrize("content", [png(picture(1)), bytes(imagecodecs.jpeg8_encode(picture(1), 95))])
+def test_what_a_program_wrote_after_the_end_is_no_fault(content: bytes) -> None:
+    np.testing.assert_array_equal(shown(content + b"\nmade by a program"), shown(content))
+
+
+def inks() -> bytes:
+    """A JPEG file of four printing inks."""
+    file = io.BytesIO()
+    Image.fromarray(picture(1)).convert("CMYK").save(file, "JPEG")
+    return file.getvalue()
+
+
 def lying_png(height: int, width: int) -> bytes:
     """A PNG file whose header says another size."""
     content = bytearray(png(picture(1)))
@@ -57,6 +71,7 @@ def lying_jpeg(height: int, width: int) -> bytes:
         (png(picture(1))[:-30], "truncated"),
         (png(picture(1))[:20], "truncated"),
         (bytes(imagecodecs.jpeg8_encode(picture(1), 90))[:-30], "truncated"),
+        (inks(), "colour"),
         (lying_png(65535, 65535), "too_large"),
         (lying_png(2**31 - 1, 2**31 - 1), "too_large"),
         (lying_jpeg(65535, 65535), "too_large"),

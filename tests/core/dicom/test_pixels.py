@@ -144,6 +144,14 @@ def test_a_codestream_that_was_cut_short_and_closed_again(syntax: uid.UID) -> No
     assert refused(radiograph(chest(128, 128), syntax=syntax, PixelData=encapsulate([frame]))).reason == "truncated"
 
 
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("syntax", [uid.JPEGLossless, uid.JPEGLosslessSV1], ids=lambda syntax: syntax.keyword)
+def test_an_image_that_ends_in_mid_grey_was_not_cut_short(syntax: uid.UID, bits: int) -> None:
+    stored = chest(64, 64, bits)
+    stored[-5:] = 1 << (bits - 1)
+    np.testing.assert_array_equal(shown(radiograph(stored, bits, syntax)), shown(radiograph(stored, bits)))
+
+
 def misnamed(content: bytes, syntax: uid.UID) -> bytes:
     """The same object under another transfer syntax: only its name is changed, and the length of its group."""
     start = content.index(b"\x02\0\x10\0UI")
@@ -176,13 +184,20 @@ def test_a_deflated_object_that_would_fill_the_memory() -> None:
     tracemalloc.stop()
 
 
+def test_a_deflated_object_that_is_too_large_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = radiograph(chest(), syntax=uid.DeflatedExplicitVRLittleEndian)
+    monkeypatch.setattr("components.core.dicom.pixels.MOST_BYTES", len(content))
+    monkeypatch.setattr(pydicom, "dcmread", lambda _: pytest.fail("parsed"))
+    assert refused(content).reason == "too_large"
+
+
 def test_sequences_nested_without_end() -> None:
     start = b"\x08\0\x15\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
     meta = radiograph(chest()).partition(b"\x08\0\x16\0")[0]
     assert refused(meta + start * 20_000).reason == "not_dicom"
 
 
-@pytest.mark.parametrize("padding", [b"\0", b"\xff", b"\0\0\0"])
+@pytest.mark.parametrize("padding", [b"\0", b"\xff", b"\0\0\0", b"  \n"])
 def test_padding_after_the_end_marker_is_no_fault(padding: bytes) -> None:
     frame = codestream(chest(32, 32, 8).astype(np.uint8), uid.JPEGBaseline8Bit, 8) + padding
     shown(radiograph(chest(32, 32, 8), 8, uid.JPEGBaseline8Bit, PixelData=encapsulate([frame])))
@@ -239,10 +254,18 @@ def test_noise_after_the_prefix_never_ends_in_another_error() -> None:
         ({"Rows": 24}, "decode_failed"),
         ({"Rows": None, "Columns": None}, "unsupported"),
         ({"BitsAllocated": None}, "unsupported"),
+        ({"PixelRepresentation": None}, "unsupported"),
     ],
 )
 def test_objects_that_are_not_a_single_whole_radiograph(elements: dict[str, Any], reason: str) -> None:
     assert refused(radiograph(chest(), **elements)).reason == reason
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless])
+@pytest.mark.parametrize("elements", [{"NumberOfFrames": 0}, {"SamplesPerPixel": None}])
+def test_what_is_not_said_of_frames_and_samples_is_one(syntax: uid.UID, elements: dict[str, Any]) -> None:
+    content = radiograph(chest(), syntax=syntax, **elements)
+    np.testing.assert_array_equal(shown(content), shown(radiograph(chest())))
 
 
 def test_a_constant_image() -> None:
