@@ -2,25 +2,86 @@
 
 from dataclasses import replace
 
+from components.reports.lexicon import LASTING, SIGHTING, Lexicon
 from components.reports.mentions import Item
 
 ONE_SIDE = ({"left"}, {"right"})
 
 
-def separate(items: list[Item]) -> list[Item]:
+def separate(items: list[Item], lexicon: Lexicon) -> list[Item]:
     """The items with a stop for every comma or "and" that begins a new statement, and without words of degree.
 
     A new statement begins where a degree follows ("no pneumothorax, small effusion"), and at a comma between findings
-    on opposite sides ("no pneumothorax on the right, effusion on the left"), unless "or" closes the list after it: "no
-    edema, small effusion, or pneumothorax" denies all three.
+    on opposite sides ("no pneumothorax on the right, effusion on the left"), and after a denial where what follows has
+    a verb of its own or is there to stay (see `_asserts`), unless "or" closes the list after it: "no edema, small
+    effusion, or pneumothorax" denies all three.
     """
     separated: list[Item] = []
     for index, item in enumerate(items):
         if item.kind == "degree":
             continue
-        begins = item.kind == "join" and item.value != "or" and (_degree_follows(items, index) or _turns(items, index))
+        begins = (
+            item.kind == "join"
+            and item.value != "or"
+            and (_degree_follows(items, index) or _turns(items, index) or _asserts(items, index, lexicon))
+        )
         separated.append(replace(item, kind="stop") if begins and not _or_follows(items, index) else item)
     return separated
+
+
+def _asserts(items: list[Item], index: int, lexicon: Lexicon) -> bool:
+    """Whether a denial ends at a join because what follows is said to be there.
+
+    It has a verb that says how it is ("no edema, and the effusion has increased"), after a comma any verb ("no
+    effusion, cardiomegaly is present"); or it is there to stay, unlike what was denied ("no pneumothorax, PICC"); or a
+    place and its adjective follow a comma ("no effusion, heart enlarged").
+    """
+    denied = _denied(items, index)
+    if denied is None:
+        return False
+    comma = items[index].value == "comma"
+    subject: Item | None = None
+    for position in range(index + 1, len(items)):
+        item = items[position]
+        if item.kind == "noun" or (item.kind == "adjective" and item.value in lexicon.standing):
+            if item.value in lexicon.standing and denied not in lexicon.standing:
+                return True
+            subject = subject or item
+        elif item.kind == "verb":
+            return subject is not None and _says_how(items, position, comma)
+        elif item.kind == "adjective":
+            if subject is not None and item.value in lexicon.healthy:
+                return True
+            if comma and subject is None and items[position - 1].kind == "place":
+                return position + 1 == len(items) or items[position + 1].kind in ("join", "stop")
+        elif item.kind not in ("place", "side", "zone", "degree", "preposition"):
+            break
+    return False
+
+
+def _denied(items: list[Item], index: int) -> str | None:
+    """The finding next before a join, where a denial before it reaches it."""
+    nearest: str | None = None
+    for item in reversed(items[:index]):
+        if item.kind == "noun":
+            nearest = nearest or item.value
+        elif item.kind == "cue_before":
+            return nearest if item.value == "absent" else None
+        elif item.kind in ("stop", "verb"):
+            break
+    return None
+
+
+def _says_how(items: list[Item], index: int, after_comma: bool) -> bool:
+    """Whether the verb at an index says more than that something is seen: "no edema and effusion is seen" does not."""
+    sighted = False
+    for item in items[index:]:
+        if item.kind != "verb":
+            return item.kind in ("degree", "adjective")
+        if item.value == LASTING:
+            return True
+        sighted = sighted or item.value == SIGHTING
+    return sighted and after_comma
 
 
 def _degree_follows(items: list[Item], index: int) -> bool:

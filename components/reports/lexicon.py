@@ -16,6 +16,7 @@ WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:[.,]\d+)*|_+|[^\w\s-]")
 PRESENCES = ("absent", "uncertain", "present", "ignored")
 DIRECTIONS = ("before", "after", "either")
 COMPANION = "companion"  # the value of a stop that joins what lies together
+LASTING, SIGHTING = "lasting", "sighting"  # the values of verbs that say how a finding goes on, and that it is there
 GRAMMAR = {
     "stop": "stops", "preposition": "prepositions", "verb": "verbs", "degree": "degrees",
     "elsewhere": "elsewhere", "nothing": "nothing",
@@ -29,7 +30,8 @@ class Entry:
     Attributes:
         kind: noun, adjective, place, zone, side, cue_before, cue_after, cue_either, stop, join, degree, elsewhere,
             preposition, verb or nothing.
-        value: the pathology, the place, the zone, the presence, the kind of join, or companion of a stop.
+        value: the pathology, the place, the zone, the presence, the kind of join, companion of a stop, or lasting or
+            sighting of a verb.
         side: the side that a place word carries by itself, such as bibasilar.
         at: the place that a noun always has.
         site: the place that a noun has where the report names none, or "" for its pathology's.
@@ -88,6 +90,8 @@ class Lexicon:
     weak: frozenset[str]
     airless: frozenset[str]
     courses: frozenset[str]
+    standing: frozenset[str]
+    asides: frozenset[str]
     landmarks: frozenset[str]
     before_landmarks: frozenset[str]
     meanings: dict[tuple[str, str], str]
@@ -200,6 +204,9 @@ class _Builder:
                     self.add(phrase, f"cue_{direction}", presence)
         for phrase in content["companions"]:
             self.add(phrase, "stop", COMPANION)
+        for value in (LASTING, SIGHTING):
+            for phrase in content[value]:
+                self.add(phrase, "verb", value)
         for kind, key in GRAMMAR.items():
             for phrase in content[key]:
                 self.add(phrase, kind, "")
@@ -250,6 +257,10 @@ class _Builder:
             courses=frozenset(
                 self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary") for name in content["courses"]
             ),
+            standing=frozenset(
+                self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary") for name in content["standing"]
+            ),
+            asides=frozenset(content["asides"]),
             landmarks=frozenset(
                 self.check(name, content["places"], "a place of this file") for name in content["landmarks"]["places"]
             ),

@@ -235,9 +235,12 @@ class Grammar:
         return position >= 0 and self.items[position].kind == "verb"
 
     def _stands_alone(self, index: int) -> bool:
-        """Whether an adjective ends its clause right after its place, without a verb: "heart size normal, …"."""
+        """Whether an adjective ends its clause after its place, without a verb: "heart size normal"."""
         followed = index + 1 < len(self.items) and self.items[index + 1].kind not in ("join", "stop")
-        return index > 0 and self.items[index - 1].kind == "place" and not followed
+        position = index - 1
+        while position > 0 and self.items[position].kind == "cue_before":
+            position -= 1
+        return position >= 0 and self.items[position].kind == "place" and not followed
 
     def _subject(self, index: int) -> list[Item]:
         """The places before an adjective: "heart size and mediastinal contours are normal"."""

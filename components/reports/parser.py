@@ -87,8 +87,8 @@ def parse_sentence(sentence: str) -> Sentence:
     """Read one sentence."""
     known = lexicon()
     matched, unmatched = items_of(sentence, known)
-    items = compose(separate(matched), known)
-    decisions = decide(items, known.healthy)
+    items = compose(separate(matched, known), known)
+    decisions = decide(items, known)
     grammar = Grammar(items, known)
     found: list[Statement] = []
     for index, item in enumerate(items):

@@ -17,11 +17,13 @@ HEADING = re.compile(
 )
 # A sentence ends at a full stop before a space, at a list mark, at a blank line; never at a mere line break.
 BOUNDARY = re.compile(
-    r"[.!?;]+(?=[\s)\]\"'<>&]|$|(?<=[a-z][.])[A-Z])"
+    r"[.!?;]+(?!(?<=[?])[)])(?=[\s)\]\"'<>&]|$|(?<=[a-z][.])[A-Z])"
     r"|\n(?:[ \t\r]{0,80}\n)+"
+    r"|(?<=\s)•(?=\s)"
     r"|\n[ \t]{0,80}(?=(?:[-*•]|\(?\d{1,2}[.)])\s)"
     r"|(?<!\S)\(?\d{1,2}[.)](?=\s{1,8}[A-Z_])"
 )
+DASHED = re.compile(r"(?:\A|(?<=\n))[ \t]{0,20}(?P<words>[A-Za-z][A-Za-z /]{1,40}?) {1,3}-{1,2} ")  # "Findings - clear"
 NUMBER = re.compile(r" {0,3}#? ?\d{1,3}\Z")  # "addendum #2"
 BEFORE_SENTENCE = " \t\r\n\f\v-*•"
 LINE_END = re.compile(r"\n")
@@ -41,10 +43,10 @@ def _parts(text: str, headings: dict[str, str]) -> list[Span]:
     """The text, cut at its headings; an unknown heading in capitals ends what is not evidence, and nothing else."""
     name, start = TEXT, 0
     parts: list[Span] = []
-    for mark in HEADING.finditer(text):
+    for mark in sorted((*HEADING.finditer(text), *DASHED.finditer(text)), key=re.Match.start):
         words = mark["words"]
         section = headings.get(" ".join(NUMBER.sub("", words.lower()).replace("(s)", "s").split()))
-        if section is None and name == IGNORED and mark["colon"] and words.isupper():
+        if section is None and name == IGNORED and mark.re is HEADING and mark["colon"] and words.isupper():
             section = TEXT
         if section is not None:
             parts.append(Span(name, start, mark.start()))
@@ -88,7 +90,8 @@ def sentences(text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[tup
             words = text[max(begin, mark.start() - 12) : mark.start()].split()
             if words and words[-1].lower().strip("(") in lexicon.abbreviations:
                 continue
-        yield from _pieces(text, begin, mark.start())
+        asked = text[mark.start()] == "?"  # which is a cue
+        yield from _pieces(text, begin, mark.end() if asked else mark.start())
         begin = mark.end()
     yield from _pieces(text, begin, end)
 

@@ -39,6 +39,18 @@ ABSENT = [
     ("There isn't an effusion.", "-effusion@pleural_unspec"),
     ("Pneumothorax: none.", "-pneumothorax@pleural_unspec"),
     ("Pleura: No effusion.", "-effusion@pleural_unspec"),
+    ("The left effusion has since resolved.", "-effusion@left_pleural"),
+    ("The effusion has been drained.", "-effusion@pleural_unspec"),
+    ("The PICC has been withdrawn.", "-picc@unspecified"),
+    ("No longer seen is the right pneumothorax.", "-pneumothorax@right_pleural"),
+    # answers
+    ("Pneumothorax: No", "-pneumothorax@pleural_unspec"),
+    ("Pneumothorax - none.", "-pneumothorax@pleural_unspec"),
+    ("Consolidation: negative.", "-consolidation@pulmonary"),
+    ("No evidence of failure.", "-chf@heart_size"),
+    ("Nothing to suggest pneumonia.", "-pneumonia@pulmonary"),
+    ("Free from edema.", "-edema@pulmonary"),
+    ("Effusions cannot be identified.", "-effusion@pleural_unspec"),
     # gone since the study before, whatever was said of that one
     (
         "Compared to the prior study with a large left effusion, the left effusion has resolved.",
@@ -59,6 +71,11 @@ PRESENT = [
     ("Interval decrease in the right effusion.", "+effusion@right_pleural"),
     ("No interval change in cardiomegaly or effusions.", "+cardiomegaly@heart_size +effusion@pleural_unspec"),
     ("The left effusion seen previously is smaller.", "+effusion@left_pleural"),
+    ("No worsening of the edema.", "+edema@pulmonary"),
+    ("No progression of the left effusion.", "+effusion@left_pleural"),
+    # a hedge on what follows it, known or not
+    ("Mild cardiomegaly, likely accentuated by technique.", "+cardiomegaly@heart_size"),
+    ("Right effusion, possibly loculated.", "+effusion@right_pleural"),
     # two denials
     ("The left effusion has not resolved.", "+effusion@left_pleural"),
     ("Not without effusion.", "+effusion@pleural_unspec"),
@@ -88,6 +105,17 @@ UNCERTAIN = [
     ("Edema or effusion cannot be excluded.", "?edema@pulmonary ?effusion@pleural_unspec"),
     ("Enlargement of both hila, possibly from vessels.", "+enlarge@left_hilar +enlarge@right_hilar"),
     ("? pneumonia at the left base", "?pneumonia@left_lower_lung"),
+    ("Effusion?", "?effusion@pleural_unspec"),
+    ("Opacity (pneumonia?) in the left base.", "+opacity@left_lower_lung ?pneumonia@left_lower_lung"),
+    ("Would not entirely exclude pneumonia.", "?pneumonia@pulmonary"),
+    ("Unable to rule out pneumonia.", "?pneumonia@pulmonary"),
+    ("Pneumonia is not definitely excluded.", "?pneumonia@pulmonary"),
+    ("Pneumonia could not be confidently ruled out.", "?pneumonia@pulmonary"),
+    ("Pneumonia has not been excluded.", "?pneumonia@pulmonary"),
+    ("Pneumonia cannot be excluded given the left base opacity.", "?pneumonia@pulmonary +opacity@left_lower_lung"),
+    ("Pneumonia is unlikely but not excluded.", "?pneumonia@pulmonary"),
+    ("Trace effusions, if any.", "?effusion@pleural_unspec"),
+    ("Large effusion likely with atelectasis.", "+effusion@pleural_unspec ?atelectasis@pulmonary"),
     ("Effusion, if present, is small.", "?effusion@pleural_unspec"),
 ]
 MIXED = [
@@ -107,6 +135,19 @@ MIXED = [
      "-edema@pulmonary -effusion@pleural_unspec +cardiomegaly@heart_size"),
     ("The lungs are not hyperinflated but edema is present.", "-hyperinflate@lung_volumes +edema@pulmonary"),
     ("History of mass, the heart is enlarged.", "+cardiomegaly@heart_size"),
+    ("Pneumonia has cleared with residual scarring.", "-pneumonia@pulmonary +scar@pulmonary"),
+    ("• Edema • No effusion • Nodule", "+edema@pulmonary -effusion@pleural_unspec +nodule@pulmonary"),
+    # a denial ends where something else is said to be there
+    ("No pneumothorax, left effusion is unchanged.", "-pneumothorax@pleural_unspec +effusion@left_pleural"),
+    ("There is no edema, and the right effusion has increased.", "-edema@pulmonary +effusion@right_pleural"),
+    ("No edema, and left apical scarring persists.", "-edema@pulmonary +scar@left_apical_lung"),
+    ("No focal consolidation, cardiomegaly is present.", "-consolidation@pulmonary +cardiomegaly@heart_size"),
+    ("No edema, effusion and scarring is present.", "-edema@pulmonary -effusion@pleural_unspec -scar@pulmonary"),
+    ("No effusion, heart enlarged.", "-effusion@pleural_unspec +cardiomegaly@heart_size"),
+    ("Heart not enlarged, spine intact.", "-cardiomegaly@heart_size +intact@spine -fracture@spine"),
+    ("No edema, calcified aorta.", "-edema@pulmonary +calcification@aorta"),
+    ("No edema and the endotracheal tube is in good position.", "-edema@pulmonary +tube@trachea"),
+    ("No pneumothorax, tube or line.", "-pneumothorax@pleural_unspec -tube@unspecified -line@unspecified"),
 ]  # fmt: skip
 NOTHING = [
     "History of lung cancer.",
@@ -119,6 +160,12 @@ NOTHING = [
     "On the prior study there was a large effusion.",
     "CT could be performed to rule out a mass.",
     "These findings were discussed.",
+    "R/o pneumonia.",
+    "Please correlate for signs of infection.",
+    "Film after treatment to ensure clearing of pneumonia.",
+    "Skin fold mimics pneumothorax.",
+    "Mass effect on the trachea.",
+    "Respiratory failure.",
     "Lines and tubes: none.",
     "EKG leads overlie the chest.",
 ]
