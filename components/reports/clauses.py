@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from components.reports.lexicon import LASTING, SIGHTING, Lexicon
+from components.reports.lexicon import COMPANION, LASTING, SIGHTING, Lexicon
 from components.reports.mentions import Item
 
 ONE_SIDE = ({"left"}, {"right"})
@@ -16,6 +16,7 @@ def separate(items: list[Item], lexicon: Lexicon) -> list[Item]:
     a verb of its own or is there to stay (see `_asserts`), unless "or" closes the list after it: "no edema, small
     effusion, or pneumothorax" denies all three.
     """
+    items = _named(items)
     separated: list[Item] = []
     for index, item in enumerate(items):
         if item.kind == "degree":
@@ -25,8 +26,32 @@ def separate(items: list[Item], lexicon: Lexicon) -> list[Item]:
             and item.value != "or"
             and (_degree_follows(items, index) or _turns(items, index) or _asserts(items, index, lexicon))
         )
-        separated.append(replace(item, kind="stop") if begins and not _or_follows(items, index) else item)
+        if begins and not _or_follows(items, index):
+            # "Left consolidation and small effusion" lie together, what follows a denial lies anywhere.
+            together = item.value == "and" and _denied(items, index) is None
+            item = replace(item, kind="stop", value=COMPANION if together else item.value)
+        separated.append(item)
     return separated
+
+
+def _named(items: list[Item]) -> list[Item]:
+    """The items with the finding for what stands for it: "the right one has resolved", "none on the right"."""
+    named: list[Item] = []
+    finding: Item | None = None
+    for index, item in enumerate(items):
+        before, after = (items[place].kind if 0 <= place < len(items) else "" for place in (index - 1, index + 1))
+        if item.kind == "noun":
+            finding = item
+        elif item.phrase == "none" and after == "preposition" and finding is not None:
+            named.extend((item, replace(item, kind="cue_before", value="absent")))
+            item = replace(finding, start=item.start, end=item.end)
+        elif item.kind == "pronoun":
+            stands = before in ("side", "degree") and after not in ("noun", "adjective", "place")
+            if not stands or finding is None:
+                continue
+            item = replace(finding, start=item.start, end=item.end)
+        named.append(item)
+    return named
 
 
 def _asserts(items: list[Item], index: int, lexicon: Lexicon) -> bool:
@@ -85,8 +110,10 @@ def _says_how(items: list[Item], index: int, after_comma: bool) -> bool:
 
 
 def _degree_follows(items: list[Item], index: int) -> bool:
-    """Whether a degree follows a join after a finding: "moderate right and small left effusions" has none there."""
+    """Whether a degree follows a join between findings: "moderate right and small left effusions" has one only."""
     if index + 1 == len(items) or items[index + 1].kind != "degree":
+        return False
+    if not any(item.kind in ("noun", "adjective") for item in items[index + 1 :]):
         return False
     for item in reversed(items[:index]):
         if item.kind in ("noun", "adjective"):

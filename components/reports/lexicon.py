@@ -18,7 +18,7 @@ DIRECTIONS = ("before", "after", "either")
 COMPANION = "companion"  # the value of a stop that joins what lies together
 LASTING, SIGHTING = "lasting", "sighting"  # the values of verbs that say how a finding goes on, and that it is there
 GRAMMAR = {
-    "stop": "stops", "preposition": "prepositions", "verb": "verbs", "degree": "degrees",
+    "stop": "stops", "preposition": "prepositions", "verb": "verbs", "degree": "degrees", "pronoun": "pronouns",
     "elsewhere": "elsewhere", "nothing": "nothing",
 }  # fmt: skip
 
@@ -28,8 +28,8 @@ class Entry:
     """What a phrase of the lexicon is.
 
     Attributes:
-        kind: noun, adjective, place, zone, side, cue_before, cue_after, cue_either, stop, join, degree, elsewhere,
-            preposition, verb or nothing.
+        kind: noun, adjective, place, zone, side, cue_before, cue_after, cue_either, stop, join, degree, pronoun,
+            elsewhere, preposition, verb or nothing.
         value: the pathology, the place, the zone, the presence, the kind of join, companion of a stop, or lasting or
             sighting of a verb.
         side: the side that a place word carries by itself, such as bibasilar.
