@@ -16,7 +16,11 @@ def separate(items: list[Item], lexicon: Lexicon) -> list[Item]:
     a verb of its own or is there to stay (see `_asserts`), unless "or" closes the list after it: "no edema, small
     effusion, or pneumothorax" denies all three.
     """
-    items = _named(items)
+    kinds = [item.kind for item in items]
+    if "pronoun" in kinds or "stop" in kinds:
+        items = _named(items)
+    elif "join" not in kinds and "degree" not in kinds:
+        return items
     separated: list[Item] = []
     for index, item in enumerate(items):
         if item.kind == "degree":

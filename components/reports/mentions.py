@@ -64,7 +64,7 @@ def items_of(sentence: str, lexicon: Lexicon) -> tuple[list[Item], list[tuple[st
     for match in WORD.finditer(lower(sentence)):
         word = match.group()
         reads = spellings.get(word)
-        if reads is None and word in SIDES and SIDE_LETTER.match(sentence, match.start()):
+        if reads is None and len(word) == 1 and word in SIDES and SIDE_LETTER.match(sentence, match.start()):
             reads = SIDES[word]
         if reads is None:
             words.append(word if word[0] != "_" else "___")

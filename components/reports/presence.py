@@ -20,7 +20,7 @@ class Decision(NamedTuple):
 
 UNSAID = Decision("present", None)
 HEALTHY = frozenset({"normal", "unremarkable"})
-CUES = ("cue_before", "cue_after", "cue_either")
+CUES = ("cue_before", "cue_after", "cue_either", "stop")
 DENYING = ("no", "not", "without")
 
 
@@ -140,7 +140,7 @@ def _reach_back(items: list[Item], cue_index: int) -> list[int]:
 def _backward(items: list[Item], index: int, lexicon: Lexicon) -> Decision | None:
     """What a cue says of the findings before it, or None where it does not look back."""
     item = items[index]
-    if (item.kind not in CUES and item.phrase != "none") or _way(items, index, lexicon) != "back":
+    if (item.kind == "stop" and item.phrase != "none") or _way(items, index, lexicon) != "back":
         return None
     if item.kind in ("cue_before", "stop"):
         return Decision("absent", item)
@@ -199,8 +199,8 @@ def decide(items: list[Item], lexicon: Lexicon) -> list[Decision]:
         lexicon: which pathologies describe a healthy place, and which cues may be asides.
     """
     decisions = _reach_forward(items, lexicon)
-    for index in range(len(items)):
-        said = _backward(items, index, lexicon)
+    for index, item in enumerate(items):
+        said = _backward(items, index, lexicon) if item.kind in CUES else None
         if said is not None:
             for reached in _reach_back(items, index):
                 # "If the fever persists, pneumonia should be considered" stays a condition.
