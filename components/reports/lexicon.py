@@ -204,6 +204,8 @@ class _Builder:
                     self.add(phrase, f"cue_{direction}", presence)
         for phrase in content["companions"]:
             self.add(phrase, "stop", COMPANION)
+        for phrase in content["foreign"]:
+            self.add(phrase, "cue_before", "absent")
         for value in (LASTING, SIGHTING):
             for phrase in content[value]:
                 self.add(phrase, "verb", value)
@@ -220,7 +222,8 @@ class _Builder:
         return Lexicon(
             spellings=self.spellings,
             tree=self.tree,
-            words=frozenset(word for words in self.phrases for word in words).union(self.spellings, content["english"]),
+            words=frozenset(word for words in self.phrases for word in words).union(self.spellings, content["english"])
+            - frozenset(content["foreign"]),
             english=frozenset(content["english"]),
             headings={
                 heading: "" if section == "ignored" else section

@@ -43,6 +43,7 @@ ABSENT = [
     ("The effusion has been drained.", "-effusion@pleural_unspec"),
     ("The PICC has been withdrawn.", "-picc@unspecified"),
     ("No longer seen is the right pneumothorax.", "-pneumothorax@right_pleural"),
+    ("Kein Pneumothorax.", "-pneumothorax@pleural_unspec"),
     # answers
     ("Pneumothorax: No", "-pneumothorax@pleural_unspec"),
     ("Pneumothorax - none.", "-pneumothorax@pleural_unspec"),
@@ -119,6 +120,7 @@ UNCERTAIN = [
     ("Effusion, if present, is small.", "?effusion@pleural_unspec"),
 ]
 MIXED = [
+    ("NAD. CXR: LLL PNA, R eff, s/p CABG, ETT ok", "+pneumonia@lower_left_lobe +effusion@right_pleural +tube@trachea"),
     ("Cardiomegaly without edema.", "+cardiomegaly@heart_size -edema@pulmonary"),
     ("No edema, but there is a left effusion.", "-edema@pulmonary +effusion@left_pleural"),
     ("No effusion is seen, the heart is enlarged.", "-effusion@pleural_unspec +cardiomegaly@heart_size"),
