@@ -73,7 +73,7 @@ def _asserts(items: list[Item], index: int, lexicon: Lexicon) -> bool:
     for position in range(index + 1, len(items)):
         item = items[position]
         if item.kind == "noun" or (item.kind == "adjective" and item.value in lexicon.standing):
-            if item.value in lexicon.standing and denied not in lexicon.standing:
+            if item.value in lexicon.standing and denied not in lexicon.standing and not _is_bare(items, position):
                 return True
             subject = subject or item
         elif item.kind == "verb":
@@ -86,6 +86,12 @@ def _asserts(items: list[Item], index: int, lexicon: Lexicon) -> bool:
         elif item.kind not in ("place", "side", "zone", "degree", "preposition"):
             break
     return False
+
+
+def _is_bare(items: list[Item], index: int) -> bool:
+    """Whether a finding is a mere member of a list: "no nodule, mass, calcification"."""
+    last = index + 1 == len(items) or items[index + 1].kind in ("join", "stop")
+    return last and items[index - 1].kind == "join"
 
 
 def _denied(items: list[Item], index: int) -> str | None:

@@ -94,6 +94,9 @@ def items_of(sentence: str, lexicon: Lexicon) -> tuple[list[Item], list[tuple[st
         unknown = ""
         if entry.kind != "nothing":
             start, end = spans[position][0], spans[position + length - 1][1]
-            items.append(Item(entry.kind, entry.value, entry.phrase, start, end, entry.side, entry.at, entry.site))
+            # At the end nothing is left that a cue could look forward to: "effusion, likely".
+            ends = entry.kind == "cue_either" and position + length == len(words)
+            kind = "cue_after" if ends else entry.kind
+            items.append(Item(kind, entry.value, entry.phrase, start, end, entry.side, entry.at, entry.site))
         position += length
     return items, unmatched

@@ -44,6 +44,7 @@ ABSENT = [
     ("The PICC has been withdrawn.", "-picc@unspecified"),
     ("No longer seen is the right pneumothorax.", "-pneumothorax@right_pleural"),
     ("Kein Pneumothorax.", "-pneumothorax@pleural_unspec"),
+    ("No nodule, mass, calcification.", "-nodule@pulmonary -mass@pulmonary -calcification@unspecified"),
     # answers
     ("Pneumothorax: No", "-pneumothorax@pleural_unspec"),
     ("Pneumothorax - none.", "-pneumothorax@pleural_unspec"),
@@ -106,6 +107,7 @@ UNCERTAIN = [
     ("Edema or effusion cannot be excluded.", "?edema@pulmonary ?effusion@pleural_unspec"),
     ("Enlargement of both hila, possibly from vessels.", "+enlarge@left_hilar +enlarge@right_hilar"),
     ("? pneumonia at the left base", "?pneumonia@left_lower_lung"),
+    ("Effusion, likely.", "?effusion@pleural_unspec"),
     ("Effusion?", "?effusion@pleural_unspec"),
     ("Opacity (pneumonia?) in the left base.", "+opacity@left_lower_lung ?pneumonia@left_lower_lung"),
     ("Would not entirely exclude pneumonia.", "?pneumonia@pulmonary"),
