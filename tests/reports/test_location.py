@@ -52,7 +52,7 @@ PLACES = [
     # the side of what lies together
     ("Left lower lobe consolidation and small effusion.", "+consolidation@lower_left_lobe +effusion@left_pleural"),
     ("Left pleural effusion and basilar atelectasis.", "+effusion@left_pleural +atelectasis@left_lower_lung"),
-    ("Right chest tube with small apical pneumothorax.", "+tube@right_lung_unspec +pneumothorax@right_pleural"),
+    ("Right chest tube with small apical pneumothorax.", "+tube@right_pleural +pneumothorax@right_pleural"),
     ("On the right there is effusion, on the left edema.", "+effusion@right_pleural +edema@left_lung_unspec"),
     ("Either atelectasis or pneumonia at the left base.", "?atelectasis@left_lower_lung ?pneumonia@left_lower_lung"),
     ("Right mid to lower lung opacity.", "+opacity@right_mid_lung +opacity@right_lower_lung"),
@@ -88,7 +88,9 @@ PLACES = [
     ("The aorta is tortuous and calcified.", "+tortuous@aorta +calcification@aorta"),
     ("The left costophrenic angle is blunted.", "+blunt@left_costophrenic"),
     ("Normal heart size and aortic tortuosity.", "+normal@heart_size -cardiomegaly@heart_size +tortuous@aorta"),
+    ("Emphysema, sparing the left apex.", "+emphysema@pulmonary"),
     # devices
+    ("Left chest tube.", "+tube@left_pleural"),
     ("Endotracheal tube above the carina.", "+tube@trachea"),
     ("Central line with tip in the SVC.", "+catheter@svc"),
     ("Enteric tube passes through the trachea into the stomach.", "+tube@stomach"),
