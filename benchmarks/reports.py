@@ -91,7 +91,7 @@ def medspacy_rate(texts: list[str]) -> float | None:
 
 def run(path: Path | None) -> None:
     """Measure and print the tables."""
-    texts = [text_of(report)[0] for report in read_lines(path)] if path else phantom_reports(REPORTS)
+    texts = [text_of(report)[0] for report in read_lines(path, [])] if path else phantom_reports(REPORTS)
     if not texts:
         raise ValueError(f"{path} holds no report")
     words = sum(len(text.split()) for text in texts) / len(texts)

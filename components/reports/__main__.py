@@ -10,15 +10,42 @@ from pathlib import Path
 
 from components.core.command import finish, guarded, parser_of, run_stage
 from components.reports import stage
-from components.reports.explain import explain_file
+from components.reports.explain import MOST_REPORTS, explain_file
 from components.reports.lines import parse_file
 from components.reports.reading import NOTES
+
+MOST_COMPLAINTS = 20
 
 
 def told(counts: dict[str, int]) -> str:
     """How many reports were read, and what was odd about how many of them."""
     odd = ", ".join(f"{count} {note.replace('_', ' ')}" for note, count in counts.items() if count and note in NOTES)
     return f"{counts['reports']} reports{f' ({odd})' if odd else ''}"
+
+
+def parse(source: Path, out: Path) -> None:
+    """Parse a file and say what was odd about it."""
+    refused: list[str] = []
+    counts = parse_file(source, out, refused)
+    complain(refused)
+    print(told(counts), file=sys.stderr)
+
+
+def explain(source: Path, out: Path) -> None:
+    """Write a page and say what is not on it."""
+    refused: list[str] = []
+    left_out = explain_file(source, out, refused)
+    complain(refused)
+    if left_out:
+        print(f"{left_out} reports left out: the page shows the first {MOST_REPORTS}", file=sys.stderr)
+
+
+def complain(refused: list[str]) -> None:
+    """Name the first lines that were passed over, and count them."""
+    for message in refused[:MOST_COMPLAINTS]:
+        print(f"passed over: {message}", file=sys.stderr)
+    if refused:
+        print(f"{len(refused)} lines passed over", file=sys.stderr)
 
 
 def main() -> None:
@@ -34,9 +61,9 @@ def main() -> None:
         command.add_argument("--out", metavar=to, type=Path, required=True, help=f"where the {content} goes")
     arguments = parser.parse_args()
     if arguments.command == "parse":
-        finish(guarded(lambda: print(told(parse_file(arguments.source, arguments.out)), file=sys.stderr)))
+        finish(guarded(lambda: parse(arguments.source, arguments.out)))
     if arguments.command == "explain":
-        finish(guarded(lambda: explain_file(arguments.source, arguments.out)))
+        finish(guarded(lambda: explain(arguments.source, arguments.out)))
     finish(guarded(lambda: run_stage("reports", stage.run, None)))
 
 

@@ -10,7 +10,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from components.reports.verdicts import verdicts
 
 TEMPLATE = Path(__file__).with_name("page.html")
 REPORTS_MARK = "<!-- reports -->"
+MOST_REPORTS = 200  # on a page: more are too slow to scroll
 SHOWN_CONTROLS = "\n\t"
 
 
@@ -137,7 +138,18 @@ def page(reports: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield foot
 
 
-def explain_file(source: Path, out: Path) -> None:
-    """Write the page on every report of a file; it appears whole or not at all (see `lines.read_lines`)."""
+def explain_file(source: Path, out: Path, refused: list[str]) -> int:
+    """Write the page on the first reports of a file; it appears whole or not at all.
+
+    Args:
+        source: reports as lines of JSON.
+        out: where the page goes.
+        refused: as in `lines.read_lines`.
+
+    Returns:
+        How many reports were left out: a browser shows no more than so many.
+    """
+    reports = read_lines(source, refused)
     with whole_file(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(page(read_lines(source)))
+        file.writelines(page(islice(reports, MOST_REPORTS)))
+        return sum(1 for _ in reports)

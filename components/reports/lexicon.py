@@ -16,8 +16,9 @@ WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:[.,]\d+)*|_+|[^\w\s-]")
 PRESENCES = ("absent", "uncertain", "present", "ignored")
 DIRECTIONS = ("before", "after", "either")
 COMPANION = "companion"  # the value of a stop that joins what lies together
+LASTING, SIGHTING = "lasting", "sighting"  # the values of verbs that say how a finding goes on, and that it is there
 GRAMMAR = {
-    "stop": "stops", "preposition": "prepositions", "verb": "verbs", "degree": "degrees",
+    "stop": "stops", "preposition": "prepositions", "verb": "verbs", "degree": "degrees", "pronoun": "pronouns",
     "elsewhere": "elsewhere", "nothing": "nothing",
 }  # fmt: skip
 
@@ -27,9 +28,10 @@ class Entry:
     """What a phrase of the lexicon is.
 
     Attributes:
-        kind: noun, adjective, place, zone, side, cue_before, cue_after, cue_either, stop, join, degree, elsewhere,
-            preposition, verb or nothing.
-        value: the pathology, the place, the zone, the presence, the kind of join, or companion of a stop.
+        kind: noun, adjective, place, zone, side, cue_before, cue_after, cue_either, stop, join, degree, pronoun,
+            elsewhere, preposition, verb or nothing.
+        value: the pathology, the place, the zone, the presence, the kind of join, companion of a stop, or lasting or
+            sighting of a verb.
         side: the side that a place word carries by itself, such as bibasilar.
         at: the place that a noun always has.
         site: the place that a noun has where the report names none, or "" for its pathology's.
@@ -88,6 +90,8 @@ class Lexicon:
     weak: frozenset[str]
     airless: frozenset[str]
     courses: frozenset[str]
+    standing: frozenset[str]
+    asides: frozenset[str]
     landmarks: frozenset[str]
     before_landmarks: frozenset[str]
     meanings: dict[tuple[str, str], str]
@@ -200,6 +204,11 @@ class _Builder:
                     self.add(phrase, f"cue_{direction}", presence)
         for phrase in content["companions"]:
             self.add(phrase, "stop", COMPANION)
+        for phrase in content["foreign"]:
+            self.add(phrase, "cue_before", "absent")
+        for value in (LASTING, SIGHTING):
+            for phrase in content[value]:
+                self.add(phrase, "verb", value)
         for kind, key in GRAMMAR.items():
             for phrase in content[key]:
                 self.add(phrase, kind, "")
@@ -213,7 +222,8 @@ class _Builder:
         return Lexicon(
             spellings=self.spellings,
             tree=self.tree,
-            words=frozenset(word for words in self.phrases for word in words).union(self.spellings, content["english"]),
+            words=frozenset(word for words in self.phrases for word in words).union(self.spellings, content["english"])
+            - frozenset(content["foreign"]),
             english=frozenset(content["english"]),
             headings={
                 heading: "" if section == "ignored" else section
@@ -250,6 +260,10 @@ class _Builder:
             courses=frozenset(
                 self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary") for name in content["courses"]
             ),
+            standing=frozenset(
+                self.check(name, PATHOLOGY_INDEX, "a pathology of the vocabulary") for name in content["standing"]
+            ),
+            asides=frozenset(content["asides"]),
             landmarks=frozenset(
                 self.check(name, content["places"], "a place of this file") for name in content["landmarks"]["places"]
             ),

@@ -57,36 +57,58 @@ def checked(line: str, where: str) -> dict[str, Any]:
     return report
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Every report of a file, checked.
+def read_lines(path: Path, refused: list[str]) -> Iterator[dict[str, Any]]:
+    """Every report of a file; a line that is none is passed over.
+
+    Args:
+        path: the file.
+        refused: takes a sentence for every line that is not UTF-8, is no report (see `checked`), or repeats an id.
 
     Raises:
-        ValueError: the file is not UTF-8, a line is not a report (see `checked`), or an id stands twice.
+        ValueError: there are lines and none is a report.
     """
     lines_of: dict[str | int, int] = {}
     with path.open("rb") as lines:
         for number, raw in enumerate(lines, 1):
-            where = f"{path}, line {number}"
             try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{where} is not UTF-8: {error}") from None
-            if line.strip():
-                report = checked(line, where)
-                if lines_of.setdefault(report["id"], number) != number:
-                    raise ValueError(f"{where}: the id stands in line {lines_of[report['id']]} already")
+                report = _report(raw, number, f"{path}, line {number}", lines_of)
+            except ValueError as error:
+                refused.append(str(error))
+                continue
+            if report is not None:
                 yield report
+    if refused and not lines_of:
+        raise ValueError(f"no line can be read: {refused[0]}")
 
 
-def parse_file(source: Path, out: Path) -> dict[str, int]:
+def _report(raw: bytes, number: int, where: str, lines_of: dict[str | int, int]) -> dict[str, Any] | None:
+    """A line as a report, its number noted under its id; None for a blank line."""
+    try:
+        line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where} is not UTF-8: {error}") from None
+    if not line.strip():
+        return None
+    report = checked(line, where)
+    if lines_of.setdefault(report["id"], number) != number:
+        raise ValueError(f"{where}: the id stands in line {lines_of[report['id']]} already")
+    return report
+
+
+def parse_file(source: Path, out: Path, refused: list[str]) -> dict[str, int]:
     """Parse every report of a file; the result appears whole or not at all.
+
+    Args:
+        source: reports as lines of JSON.
+        out: where their triplets go.
+        refused: as in `read_lines`.
 
     Returns:
         How many reports there are, and how many of them have each of `reading.NOTES`.
     """
     counts = Counter({"reports": 0, **dict.fromkeys(NOTES, 0)})
     with whole_file(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for report in read_lines(source):
+        for report in read_lines(source, refused):
             reading = read(*text_of(report))
             counts.update(["reports", *reading.notes])
             file.write(json.dumps({"id": report["id"], **triplets(reading.findings)}) + "\n")

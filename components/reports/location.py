@@ -1,5 +1,7 @@
 """Where a finding is: sides and zones to places, places to findings, by coordination, grammar and default sites."""
 
+from dataclasses import replace
+
 from components.reports.lexicon import COMPANION, Lexicon
 from components.reports.mentions import Item
 
@@ -41,6 +43,8 @@ def _complete_zones(items: list[Item], lexicon: Lexicon) -> list[Item]:
     completed: list[Item] = []
     group = ""
     for item in reversed(items):
+        if item.kind == "preposition" and item.phrase == "to" and group:
+            item = replace(item, kind="join", value="and")  # "mid to lower lung"
         if item.kind == "zone":
             if group:
                 item = Item("place", lexicon.zones[item.value][group], item.phrase, item.start, item.end)
@@ -75,6 +79,8 @@ class Grammar:
         if item.kind == "noun":
             if self._inherits(item) and not any(place.side or place.value not in self.lexicon.weak for place in places):
                 places = self.inherited
+            elif self._lies_with_the_last(index):
+                places = self._sided(places)
             places = places or self._topic(index)
             self.inherited = places
         self.taken.update(map(id, places))
@@ -84,6 +90,21 @@ class Grammar:
         """Whether a finding without a place may lie where the one before it does."""
         in_chest = item.site or self.lexicon.sites.get(item.value) in CHEST
         return bool(self.inherited) and (bool(in_chest) or not self.companion)
+
+    def _lies_with_the_last(self, index: int) -> bool:
+        """Whether "and" or a companion joins a finding to the one before it."""
+        position = index - 1
+        while position >= 0 and self.items[position].kind in ("place", "adjective"):
+            position -= 1
+        return position >= 0 and self.items[position].value in ("and", COMPANION)
+
+    def _sided(self, places: list[Item]) -> list[Item]:
+        """ "Left effusion and basilar atelectasis": places without a side take the one side of the finding before."""
+        sides = {place.side for place in self.inherited}
+        if len(sides) != 1 or not sides <= {"left", "right"} or any(place.side for place in places):
+            return places
+        side = sides.pop()
+        return [replace(place, side=side) if self.lexicon.places[place.value].has(side) else place for place in places]
 
     def pass_stop(self, stop: Item) -> None:
         """A new clause begins: what follows inherits nothing, or after a companion a place in the lungs."""
@@ -155,7 +176,7 @@ class Grammar:
         for position in range(index + 1, len(self.items)):
             item = self.items[position]
             if item.kind == "place":
-                if self._belongs_to_next(position) and (places or previous != "preposition"):
+                if self._belongs_to_next(position) and (places or not self._continues(position)):
                     break
                 if previous == "join" and not places and self._is_subject(position):
                     break
@@ -167,6 +188,11 @@ class Grammar:
             shared = shared or item.kind == "noun"
             previous = item.kind
         return places, shared and bool(places)
+
+    def _continues(self, index: int) -> bool:
+        """Whether a preposition ties a place to what stands before: not in "effusion, on the left edema"."""
+        tied = index > 0 and self.items[index - 1].kind == "preposition"
+        return tied and not (index > 1 and self.items[index - 2].value == "comma")
 
     def _belongs_to_next(self, index: int) -> bool:
         """Whether the place at an index stands before another finding: "opacity and left effusion"."""
@@ -235,9 +261,12 @@ class Grammar:
         return position >= 0 and self.items[position].kind == "verb"
 
     def _stands_alone(self, index: int) -> bool:
-        """Whether an adjective ends its clause right after its place, without a verb: "heart size normal, …"."""
+        """Whether an adjective ends its clause after its place, without a verb: "heart size normal"."""
         followed = index + 1 < len(self.items) and self.items[index + 1].kind not in ("join", "stop")
-        return index > 0 and self.items[index - 1].kind == "place" and not followed
+        position = index - 1
+        while position > 0 and self.items[position].kind == "cue_before":
+            position -= 1
+        return position >= 0 and self.items[position].kind == "place" and not followed
 
     def _subject(self, index: int) -> list[Item]:
         """The places before an adjective: "heart size and mediastinal contours are normal"."""

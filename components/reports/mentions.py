@@ -1,9 +1,13 @@
 """The words of a sentence into what the lexicon knows of them: findings, places, sides, cues, joints."""
 
+import re
 from dataclasses import dataclass
 
 from components.reports.lexicon import WORD, Entry, Lexicon
 
+# A side's letter before a word or the other side: "L effusion", "R>L"; not "L1", "L-spine", or the initial of a name.
+SIDE_LETTER = re.compile(r"(?<![\w.])[LR](?=\s{1,3}(?:(?!spine)[a-z]|PICC|IJ)|\s?>)")
+SIDES = {"l": ("left",), "r": ("right",)}
 TELLING = ("noun", "adjective", "place")
 
 
@@ -60,6 +64,8 @@ def items_of(sentence: str, lexicon: Lexicon) -> tuple[list[Item], list[tuple[st
     for match in WORD.finditer(lower(sentence)):
         word = match.group()
         reads = spellings.get(word)
+        if reads is None and len(word) == 1 and word in SIDES and SIDE_LETTER.match(sentence, match.start()):
+            reads = SIDES[word]
         if reads is None:
             words.append(word if word[0] != "_" else "___")
             spans.append(match.span())
@@ -88,6 +94,9 @@ def items_of(sentence: str, lexicon: Lexicon) -> tuple[list[Item], list[tuple[st
         unknown = ""
         if entry.kind != "nothing":
             start, end = spans[position][0], spans[position + length - 1][1]
-            items.append(Item(entry.kind, entry.value, entry.phrase, start, end, entry.side, entry.at, entry.site))
+            # At the end nothing is left that a cue could look forward to: "effusion, likely".
+            ends = entry.kind == "cue_either" and position + length == len(words)
+            kind = "cue_after" if ends else entry.kind
+            items.append(Item(kind, entry.value, entry.phrase, start, end, entry.side, entry.at, entry.site))
         position += length
     return items, unmatched

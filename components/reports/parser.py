@@ -61,7 +61,7 @@ def state(item: Item, places: list[Item], decision: Decision, known: Lexicon) ->
         return []
     said, ruled_out = pairs(item, places, decision.presence, known)
     at, cue = (item.start, item.end), decision.cue
-    places_at = tuple((place.start, place.end) for place in places)
+    places_at = tuple([(place.start, place.end) for place in places]) if places else ()
     words, cue_at = (cue.phrase, (cue.start, cue.end)) if cue else ("", None)
     stated = [Statement(*pair, decision.presence, at, words, cue_at, places_at, False) for pair in said]
     if decision.presence == "present":
@@ -87,8 +87,8 @@ def parse_sentence(sentence: str) -> Sentence:
     """Read one sentence."""
     known = lexicon()
     matched, unmatched = items_of(sentence, known)
-    items = compose(separate(matched), known)
-    decisions = decide(items, known.healthy)
+    items = compose(separate(matched, known), known)
+    decisions = decide(items, known)
     grammar = Grammar(items, known)
     found: list[Statement] = []
     for index, item in enumerate(items):
@@ -120,10 +120,11 @@ def parse_parts(text: str, parts: list[Span]) -> tuple[list[Finding], frozenset[
                     said.presence,
                     part.name,
                     number,
-                    *_moved(said.at, start),
+                    said.at[0] + start,
+                    said.at[1] + start,
                     said.cue,
                     _moved(said.cue_at, start) if said.cue_at else None,
-                    tuple(_moved(at, start) for at in said.places_at),
+                    tuple([_moved(at, start) for at in said.places_at]) if said.places_at else (),
                 )
                 found.append((finding, said.entailed))
             number += 1

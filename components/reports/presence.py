@@ -1,8 +1,8 @@
 """Present, absent or uncertain: which cue of a sentence reaches which finding."""
 
-from collections.abc import Container
 from typing import NamedTuple
 
+from components.reports.lexicon import Lexicon
 from components.reports.mentions import Item
 
 
@@ -20,6 +20,7 @@ class Decision(NamedTuple):
 
 UNSAID = Decision("present", None)
 HEALTHY = frozenset({"normal", "unremarkable"})
+CUES = ("cue_before", "cue_after", "cue_either", "stop")
 DENYING = ("no", "not", "without")
 
 
@@ -66,27 +67,48 @@ def _begins_clause(items: list[Item], index: int) -> bool:
     return False
 
 
-def _looks_back(items: list[Item], index: int) -> bool:
-    """Whether a cue that may stand on either side of its findings stands after them: "pneumonia is likely"."""
-    for item in items[index + 1 :]:
-        if item.kind in ("noun", "adjective"):
-            return False
-        if not (item.kind in ("place", "preposition") or (item.kind == "cue_before" and item.value == "present")):
+def _way(items: list[Item], index: int, lexicon: Lexicon) -> str:
+    """Where the findings of a cue stand: after or before it, or nowhere.
+
+    A cue that may stand on either side looks back where no finding follows it ("pneumonia is likely"), but not over a
+    comma where it may hedge an unknown word ("fractures, likely old"). So does an answer: "pneumothorax: no".
+    """
+    item = items[index]
+    if item.kind != "cue_either":
+        return "back" if item.kind == "cue_after" or _answers(items, index) else "forward"
+    for other in items[index + 1 :]:
+        if other.kind in ("noun", "adjective"):
+            return "forward"
+        explained = other.kind == "cue_before" and other.value == "present" and item.value == "uncertain"
+        if not (explained or other.kind in ("place", "preposition")):
             break
-    return any(item.kind == "noun" for item in items[:index])
+    if not any(other.kind == "noun" for other in items[:index]):
+        return "forward"
+    aside = item.phrase in lexicon.asides and items[index - 1].kind == "join"
+    return "nowhere" if aside else "back"
 
 
-def _reach_forward(items: list[Item], healthy: Container[str]) -> list[Decision]:
+def _answers(items: list[Item], index: int) -> bool:
+    """Whether a denial ends a sentence as an answer: "pneumothorax: no", "pneumothorax - none"."""
+    before = items[index - 1] if index else None
+    if before is None or index + 1 < len(items):
+        return False
+    return (items[index].phrase == "no" and before.phrase == ":") or (
+        items[index].phrase == "none" and before.kind == "noun"
+    )
+
+
+def _reach_forward(items: list[Item], lexicon: Lexicon) -> list[Decision]:
     decisions = [UNSAID] * len(items)
     reach = _Reach()
     for index, item in enumerate(items):
-        if item.kind == "cue_before" or (item.kind == "cue_either" and not _looks_back(items, index)):
+        if item.kind in ("cue_before", "cue_either") and _way(items, index, lexicon) == "forward":
             reach.meet(item, index)
         elif reach.cue is None:
             continue
         elif item.kind in ("noun", "adjective"):
             # "No effusion, heart size normal" does not deny that it is normal.
-            if not (item.value in healthy and reach.reached):
+            if not (item.value in lexicon.healthy and reach.reached):
                 decisions[index] = Decision(reach.presence, reach.cue)
             reach.reached = True
         else:
@@ -115,11 +137,13 @@ def _reach_back(items: list[Item], cue_index: int) -> list[int]:
     return reached
 
 
-def _backward(items: list[Item], index: int) -> Decision | None:
+def _backward(items: list[Item], index: int, lexicon: Lexicon) -> Decision | None:
     """What a cue says of the findings before it, or None where it does not look back."""
     item = items[index]
-    if item.kind != "cue_after" and not (item.kind == "cue_either" and _looks_back(items, index)):
+    if (item.kind == "stop" and item.phrase != "none") or _way(items, index, lexicon) != "back":
         return None
+    if item.kind in ("cue_before", "stop"):
+        return Decision("absent", item)
     if item.value == "absent":
         # "Not seen on the prior study" tells what is new, "has not resolved" what is still there.
         elsewhere = index + 1 < len(items) and items[index + 1].kind == "elsewhere"
@@ -162,7 +186,7 @@ def _alternatives(items: list[Item], decisions: list[Decision]) -> None:
             previous, between = None, None
 
 
-def decide(items: list[Item], healthy: Container[str]) -> list[Decision]:
+def decide(items: list[Item], lexicon: Lexicon) -> list[Decision]:
     """The presence of every item, by its index, and the cue that decided; it means something for findings only.
 
     A cue before its findings reaches to the next stop, the next cue, or the verb after a finding; a cue after
@@ -172,11 +196,11 @@ def decide(items: list[Item], healthy: Container[str]) -> list[Decision]:
 
     Args:
         items: the sentence.
-        healthy: the pathologies that describe a healthy place.
+        lexicon: which pathologies describe a healthy place, and which cues may be asides.
     """
-    decisions = _reach_forward(items, healthy)
-    for index in range(len(items)):
-        said = _backward(items, index)
+    decisions = _reach_forward(items, lexicon)
+    for index, item in enumerate(items):
+        said = _backward(items, index, lexicon) if item.kind in CUES else None
         if said is not None:
             for reached in _reach_back(items, index):
                 # "If the fever persists, pneumonia should be considered" stays a condition.

@@ -61,6 +61,8 @@ def entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise ValueError(f"{path}: the entry {str(key)[:80]!r} is not a report; the file is {SHAPE}")
         yield key, entry
         place, mark = _after(path, text, place, ",}")
+    if place < len(text):
+        raise ValueError(f"{path} goes on after its object (character {place}); it is one {SHAPE}")
 
 
 def _after(path: Path, text: str, place: int, marks: str) -> tuple[int, str]:
@@ -70,7 +72,9 @@ def _after(path: Path, text: str, place: int, marks: str) -> tuple[int, str]:
     if not mark or mark not in marks:
         raise ValueError(f"{path} is not JSON (character {begin}: {mark!r} where {marks} should be); it is {SHAPE}")
     end = BLANK.match(text, begin + 1).end()  # type: ignore[union-attr]
-    return (end, "}") if mark == "{" and text[end : end + 1] == "}" else (end, mark)
+    if mark == "{" and text[end : end + 1] == "}":
+        return BLANK.match(text, end + 1).end(), "}"  # type: ignore[union-attr]
+    return end, mark
 
 
 def _is_report(entry: Any) -> bool:
@@ -101,10 +105,13 @@ class _Graph:
     def __init__(self, entities: Entities, known: Lexicon) -> None:
         self.entities, self.known = entities, known
         self.modifiers: dict[str, list[str]] = {}
+        self.suggested_by: dict[str, list[str]] = {}
         for name, entity in entities.items():
             for relation, target in entity["relations"]:
                 if relation == "modify" and target in entities:
                     self.modifiers.setdefault(target, []).append(name)
+                elif relation == "suggestive_of":
+                    self.suggested_by.setdefault(target, []).append(name)
 
     def _with_modifiers(self, names: list[str], wanted: Callable[[dict[str, Any]], bool]) -> str:
         """The tokens of entities and of what modifies them, as in the text; a comma where others stand between."""
@@ -131,11 +138,12 @@ class _Graph:
         return None
 
     def places(self, name: str) -> list[Item]:
-        """Where an observation is, or else where that is which it modifies."""
+        """Where an observation is, or else where that is which it modifies, or which suggests it."""
         relations = self.entities[name]["relations"]
         sites = [target for relation, target in relations if relation == "located_at" and target in self.entities]
         if not sites:
             hosts = [target for relation, target in relations if relation == "modify" and target in self.entities]
+            hosts += self.suggested_by.get(name, ())
             sites = [
                 target
                 for host in hosts
@@ -143,7 +151,7 @@ class _Graph:
                 if relation == "located_at" and target in self.entities
             ]
         items = items_of(self._with_modifiers(sites, _is_anatomy), self.known)[0]
-        return [item for item in compose(separate(items), self.known) if item.kind == "place"]
+        return [item for item in compose(separate(items, self.known), self.known) if item.kind == "place"]
 
 
 def _is_anatomy(entity: dict[str, Any]) -> bool:

@@ -17,11 +17,12 @@ HEADING = re.compile(
 )
 # A sentence ends at a full stop before a space, at a list mark, at a blank line; never at a mere line break.
 BOUNDARY = re.compile(
-    r"[.!?;]+(?=[\s)\]\"'<>&]|$|(?<=[a-z][.])[A-Z])"
+    r"[.!?;•]+(?!(?<=[?])[)])(?=[\s)\]\"'<>&]|$|(?<=[a-z][.])[A-Z])"
     r"|\n(?:[ \t\r]{0,80}\n)+"
     r"|\n[ \t]{0,80}(?=(?:[-*•]|\(?\d{1,2}[.)])\s)"
     r"|(?<!\S)\(?\d{1,2}[.)](?=\s{1,8}[A-Z_])"
 )
+DASHED = re.compile(r"(?:\A|(?<=\n))[ \t]{0,20}(?P<words>[A-Za-z][A-Za-z /]{1,40}?) - ")  # "Findings - clear"
 NUMBER = re.compile(r" {0,3}#? ?\d{1,3}\Z")  # "addendum #2"
 BEFORE_SENTENCE = " \t\r\n\f\v-*•"
 LINE_END = re.compile(r"\n")
@@ -37,14 +38,20 @@ class Span:
     end: int
 
 
+def _headings(text: str) -> list[re.Match[str]]:
+    """What may be a heading, in order."""
+    marks = list(HEADING.finditer(text))
+    return sorted((*marks, *DASHED.finditer(text)), key=re.Match.start) if " - " in text else marks
+
+
 def _parts(text: str, headings: dict[str, str]) -> list[Span]:
     """The text, cut at its headings; an unknown heading in capitals ends what is not evidence, and nothing else."""
     name, start = TEXT, 0
     parts: list[Span] = []
-    for mark in HEADING.finditer(text):
+    for mark in _headings(text):
         words = mark["words"]
         section = headings.get(" ".join(NUMBER.sub("", words.lower()).replace("(s)", "s").split()))
-        if section is None and name == IGNORED and mark["colon"] and words.isupper():
+        if section is None and name == IGNORED and mark.re is HEADING and mark["colon"] and words.isupper():
             section = TEXT
         if section is not None:
             parts.append(Span(name, start, mark.start()))
@@ -82,13 +89,17 @@ def sentences(text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[tup
     """The sentences of a stretch of text as offsets, without the white space around them."""
     begin = start
     for mark in BOUNDARY.finditer(text, start, end):
-        if text[mark.start()] == "?" and not text[max(begin, mark.start() - 1) : mark.start()].strip(BEFORE_SENTENCE):
-            continue  # "? pneumonia" asks, "pneumonia?" ends a sentence
-        if text[mark.start()] == ".":
-            words = text[max(begin, mark.start() - 12) : mark.start()].split()
+        stop = mark.start()
+        sign = text[stop]
+        if sign == "?":
+            if not text[max(begin, stop - 1) : stop].strip(BEFORE_SENTENCE):
+                continue  # "? pneumonia" asks, "pneumonia?" ends a sentence
+            stop = mark.end()  # it is a cue
+        elif sign == ".":
+            words = text[max(begin, stop - 12) : stop].split()
             if words and words[-1].lower().strip("(") in lexicon.abbreviations:
                 continue
-        yield from _pieces(text, begin, mark.start())
+        yield from _pieces(text, begin, stop)
         begin = mark.end()
     yield from _pieces(text, begin, end)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.core.vocabulary import DISPLAY
-from components.reports.explain import explain_file, page, visible
+from components.reports.explain import MOST_REPORTS, explain_file, page, visible
 from tests.reports.test_lines import BAD_LINES, GOOD
 
 TEXT = "HISTORY: pain.\nFINDINGS: Consolidation in the left lower lobe and lingula. No edema.\nIMPRESSION: Edema."
@@ -92,7 +92,7 @@ def test_whatever_a_report_holds_is_shown_as_text(name: str, tmp_path: Path) -> 
         json.dumps({"id": hostile, "text": hostile}) + "\n" + json.dumps({"id": "2", "findings": hostile}),
         encoding="utf-8",
     )
-    explain_file(source, out)
+    explain_file(source, out, [])
     got, plain = Seen(out.read_text(encoding="utf-8")), seen({"id": "1", "text": "effusion"})
     assert set(got.tags) <= set(plain.tags) | {"table", "tr", "td", "th"}
     assert got.tags.count("script") == 1
@@ -121,4 +121,11 @@ def test_the_command_writes_the_page_and_names_a_bad_line(tmp_path: Path, reposi
     assert "Clear" in (tmp_path / "page.html").read_text(encoding="utf-8")
     (tmp_path / "in.jsonl").write_text(GOOD + BAD_LINES["not JSON"][0], encoding="utf-8")
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, "line 2 is not JSON" in done.stderr) == (2, True)
+    assert (done.returncode, "line 2 is not JSON" in done.stderr) == (0, True)
+
+
+def test_a_page_shows_the_first_reports_and_counts_the_others(tmp_path: Path) -> None:
+    lines = (f'{{"id": {number}, "text": "Edema."}}\n' for number in range(MOST_REPORTS + 3))
+    (tmp_path / "in.jsonl").write_text("".join(lines), encoding="utf-8")
+    assert explain_file(tmp_path / "in.jsonl", tmp_path / "page.html", []) == 3
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<article>") == MOST_REPORTS

@@ -17,6 +17,19 @@ def parse_command(folder: Path, repository: Path, *arguments: str) -> subprocess
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+def refused_of(folder: Path) -> list[str]:
+    """The sentences on lines that were passed over."""
+    refused: list[str] = []
+    parse_file(folder / "in.jsonl", folder / "out.jsonl", refused)
+    return refused
+
+
+def parsed(folder: Path) -> list[str]:
+    """The reports that were parsed, by their ids."""
+    refused_of(folder)
+    return [json.loads(line)["id"] for line in (folder / "out.jsonl").read_text().splitlines()]
+
+
 def test_reports_of_either_shape_end_to_end(tmp_path: Path, repository: Path) -> None:
     reports = [
         {"id": "a", "findings": "Left effusion. No edema.", "impression": "Possible pneumonia."},
@@ -42,11 +55,12 @@ def test_reports_of_either_shape_end_to_end(tmp_path: Path, repository: Path) ->
 def test_a_pair_said_in_several_ways_counts_once(tmp_path: Path) -> None:
     report = {"id": "a", "findings": "No left effusion.", "impression": "Small left effusion. Possible left effusion."}
     (tmp_path / "in.jsonl").write_text(json.dumps(report), encoding="utf-8")
-    parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", [])
     result = json.loads((tmp_path / "out.jsonl").read_text())
     assert result == {"id": "a", "present": [["effusion", "left_pleural"]], "absent": [], "uncertain": []}
 
 
+LAST = '{"id": "z", "text": "Clear lungs."}\n'
 GOOD = '{"id": "a", "text": "Clear lungs."}\n'
 BAD_LINES = {
     "not JSON": ("{", "line 2 is not JSON"),
@@ -62,24 +76,38 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("name", BAD_LINES)
-def test_a_bad_line_is_named_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+def test_a_bad_line_is_named_and_passed_over(name: str, tmp_path: Path) -> None:
     line, message = BAD_LINES[name]
-    (tmp_path / "in.jsonl").write_text(GOOD + line, encoding="utf-8")
-    with pytest.raises(ValueError, match=message):
-        parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    (tmp_path / "in.jsonl").write_text(GOOD + line + "\n" + LAST, encoding="utf-8")
+    assert parsed(tmp_path) == ["a", "z"]
+    (refused,) = refused_of(tmp_path)
+    assert message in refused
+
+
+def test_a_file_without_a_report_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("{\n[]\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"no line can be read: .*line 1 is not JSON"):
+        parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", [])
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_lines_passed_over_are_counted_at_the_end(tmp_path: Path, repository: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(GOOD + "{\n" + GOOD, encoding="utf-8")
+    done = parse_command(tmp_path, repository, "in.jsonl", "--out", "out.jsonl")
+    assert (done.returncode, done.stderr.splitlines()[-2:]) == (0, ["2 lines passed over", "1 reports (1 no heading)"])
 
 
 def test_a_byte_order_mark_and_odd_ids_are_taken(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(b'\xef\xbb\xbf{"id": "\\ud800", "text": "Cardiomegaly."}\n')
-    parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", [])
     assert json.loads((tmp_path / "out.jsonl").read_text())["id"] == "\ud800"
 
 
 def test_a_line_in_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(GOOD.encode() + '{"id": "é", "text": ""}'.encode("latin-1"))
-    with pytest.raises(ValueError, match="line 2 is not UTF-8"):
-        parse_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert parsed(tmp_path) == ["a"]
+    (refused,) = refused_of(tmp_path)
+    assert "line 2 is not UTF-8" in refused
 
 
 def test_an_output_below_a_file_is_refused_in_a_sentence(tmp_path: Path, repository: Path) -> None:

@@ -1,5 +1,7 @@
 """Where findings are: sides, zones, coordination, grammar, default sites."""
 
+import re
+
 import pytest
 
 from components.core.vocabulary import ANATOMIES, PARTNERS
@@ -28,15 +30,32 @@ PLACES = [
     # both sides
     ("Small bilateral effusions.", "+effusion@left_pleural +effusion@right_pleural"),
     ("Opacities in both lower lobes.", "+opacity@lower_left_lobe +opacity@lower_right_lobe"),
-    ("Bibasilar atelectasis.", "+atelectasis@lung_bases"),
+    ("Bibasilar atelectasis.", "+atelectasis@left_lower_lung +atelectasis@right_lower_lung"),
+    ("Basilar atelectasis.", "+atelectasis@lung_bases"),
     ("Blunted costophrenic angles bilaterally.", "+blunt@left_costophrenic +blunt@right_costophrenic"),
     ("The hila are enlarged bilaterally.", "+enlarge@left_hilar +enlarge@right_hilar"),
     ("The hilum is enlarged on the left.", "+enlarge@left_hilar"),
-    ("Right greater than left basilar opacities.", "+opacity@lung_bases"),
+    ("Right greater than left basilar opacities.", "+opacity@left_lower_lung +opacity@right_lower_lung"),
     ("Effusion on the left, and on the right as well.", "+effusion@left_pleural +effusion@right_pleural"),
-    ("Effusion on the left, none on the right.", "+effusion@left_pleural"),
+    ("Effusion on the left, none on the right.", "+effusion@left_pleural -effusion@right_pleural"),
     ("Small bilateral effusions, right greater than left.", "+effusion@left_pleural +effusion@right_pleural"),
     ("Moderate right and small left effusions.", "+effusion@left_pleural +effusion@right_pleural"),
+    ("Effusions, now moderate bilaterally.", "+effusion@left_pleural +effusion@right_pleural"),
+    ("R>L effusions.", "+effusion@left_pleural +effusion@right_pleural"),
+    ("B/l effusions.", "+effusion@left_pleural +effusion@right_pleural"),
+    # letters for sides
+    ("Small L effusion.", "+effusion@left_pleural"),
+    ("L1 fracture.", "+fracture@spine"),
+    # what stands for a finding
+    ("Left effusion is small, the right one has resolved.", "+effusion@left_pleural -effusion@right_pleural"),
+    ("Effusion on the left; one nodule.", "+effusion@left_pleural +nodule@pulmonary"),
+    # the side of what lies together
+    ("Left lower lobe consolidation and small effusion.", "+consolidation@lower_left_lobe +effusion@left_pleural"),
+    ("Left pleural effusion and basilar atelectasis.", "+effusion@left_pleural +atelectasis@left_lower_lung"),
+    ("Right chest tube with small apical pneumothorax.", "+tube@right_pleural +pneumothorax@right_pleural"),
+    ("On the right there is effusion, on the left edema.", "+effusion@right_pleural +edema@left_lung_unspec"),
+    ("Either atelectasis or pneumonia at the left base.", "?atelectasis@left_lower_lung ?pneumonia@left_lower_lung"),
+    ("Right mid to lower lung opacity.", "+opacity@right_mid_lung +opacity@right_lower_lung"),
     # default sites
     ("Effusion.", "+effusion@pleural_unspec"),
     ("Cardiomegaly.", "+cardiomegaly@heart_size"),
@@ -69,7 +88,9 @@ PLACES = [
     ("The aorta is tortuous and calcified.", "+tortuous@aorta +calcification@aorta"),
     ("The left costophrenic angle is blunted.", "+blunt@left_costophrenic"),
     ("Normal heart size and aortic tortuosity.", "+normal@heart_size -cardiomegaly@heart_size +tortuous@aorta"),
+    ("Emphysema, sparing the left apex.", "+emphysema@pulmonary"),
     # devices
+    ("Left chest tube.", "+tube@left_pleural"),
     ("Endotracheal tube above the carina.", "+tube@trachea"),
     ("Central line with tip in the SVC.", "+catheter@svc"),
     ("Enteric tube passes through the trachea into the stomach.", "+tube@stomach"),
@@ -87,8 +108,11 @@ def test_places(sentence: str, expected: str) -> None:
     assert said(sentence) == set(expected.split())
 
 
+OTHER = {"left": "right", "right": "left", "l": "R", "r": "L"}
+
+
 def mirrored(text: str) -> str:
-    return text.lower().replace("left", "\0").replace("right", "left").replace("\0", "right")
+    return re.sub(r"(?i:left|right)|\b[LR]\b", lambda side: OTHER[side.group().lower()], text)
 
 
 ONE_SIDED = ("lingula", "middle lobe", "LLL")  # places that exist on one side, or name it

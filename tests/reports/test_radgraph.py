@@ -54,6 +54,15 @@ GRAPHS = {
         ),
         "+opacity@lower_left_lobe",
     ),
+    "what an observation suggests lies where it does": (
+        graph(
+            "Left opacity suggesting pneumonia .",
+            ("Left", "ANAT-DP", 0, []),
+            ("opacity", "OBS-DP", 1, [["located_at", "1"], ["suggestive_of", "3"]]),
+            ("pneumonia", "OBS-U", 3, []),
+        ),
+        "+opacity@left_lung_unspec ?pneumonia@left_lung_unspec",
+    ),
     "both sides": (
         graph(
             "Small bilateral pleural effusions .",
@@ -199,6 +208,7 @@ def test_both_forms_fill_the_findings_and_the_labels(form: str, workspace: Param
 
 
 BAD_FILES = {
+    "text after the object": ("{} {}", r"goes on after its object \(character 3\)"),
     "no JSON": ("{", "is not JSON"),
     "a list": ("[]", "is not JSON"),
     "an entry without entities": ('{"a": {"text": ""}}', "the entry 'a' is not a report"),

@@ -54,6 +54,14 @@ PARTS = {
         "HISTORY: Cough.\nTwo views show clear lungs.",
         [("text", "Two views show clear lungs.")],
     ),
+    "headings before a dash": (
+        "Clinical indication - cough, pneumonia\nFindings - clear lungs.\nImpression - no pneumonia",
+        [("findings", "clear lungs."), ("impression", "no pneumonia")],
+    ),
+    "other names of what was asked": (
+        "HX: pneumonia\nREASON FOR THIS EXAM: edema\nPRIOR EXAMS: effusion\nFINDINGS: Clear.\nPLAN: CT for nodule.",
+        [("findings", "Clear.")],
+    ),
     "an empty section": ("FINDINGS:\n\nIMPRESSION: Normal.", [("impression", "Normal.")]),
 }
 

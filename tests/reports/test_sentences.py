@@ -21,7 +21,7 @@ SENTENCES = [
     ("No mass.Heart is normal.", ["No mass", "Heart is normal"]),
     ("No mass.. Normal..", ["No mass", "Normal"]),
     ('He said "clear." Then left.', ['He said "clear', '" Then left']),
-    ("Left base, ? mass. Nodule?", ["Left base, ? mass", "Nodule"]),
+    ("Left base, ? mass. Nodule?", ["Left base, ? mass", "Nodule?"]),
     ("No mass", ["No mass"]),
     (" \n\t ", []),
     ("", []),
