@@ -22,6 +22,7 @@ from pathlib import Path
 
 import requests
 
+from components.core import tracking
 from components.core.command import guarded
 from components.core.pseudonyms import make_key
 from components.core.records.whole import read_json, write_json
@@ -188,6 +189,8 @@ class Services:
             self.password()
             make_key()
             self._migrate()
+            if not self.running("mlflow"):
+                self._make_experiment()
             begun = datetime.now(UTC) if not self.running("airflow-dag-processor") else datetime.min.replace(tzinfo=UTC)
             for service in self.all():
                 if not self.running(service.name):
@@ -222,6 +225,11 @@ class Services:
                 raise ValueError(f"Airflow's database could not be made:\n{_end_of(log)}")
             with closing(sqlite3.connect(self.airflow_home / "airflow.db")) as database:
                 database.execute("PRAGMA journal_mode=WAL")  # readers and a writer at once; it stays so
+
+    def _make_experiment(self) -> None:
+        """Make the experiment before a stage asks the server for it: runs without a server must reach its artifacts."""
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{self.main / 'mlflow.db'}"
+        tracking.experiment_id(tracking.connect())
 
     def _refuse_taken_port(self, service: Service) -> None:
         address = {"mlflow": self.mlflow, "airflow-api-server": self.airflow}.get(service.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from components.core import tracking
 from pipelines.processes import started
 from pipelines.services import MARK, Service, Services
 
@@ -123,3 +124,13 @@ def test_the_password_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -
     assert services.password() == password
     assert services.passwords.stat().st_mode & 0o777 == 0o600
     assert Services(tmp_path / "other").folder != services.folder
+
+
+def test_runs_without_a_server_reach_the_artifacts_of_runs_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "restored afterwards")
+    Services(tmp_path)._make_experiment()  # as before a server is started on an empty database
+    client = tracking.connect()
+    experiment = client.get_experiment(tracking.experiment_id(client))
+    assert experiment.artifact_location == (tmp_path / "mlartifacts").as_uri()
