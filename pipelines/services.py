@@ -203,15 +203,14 @@ class Services:
     def _settle_ports(self) -> None:
         """Refuse other ports than those that running services have, and ports that others have; note them."""
         ports = {"airflow": _number(self.airflow), "mlflow": _number(self.mlflow)}
-        running = [service for service in self.all() if self.running(service.name)]
+        idle = [service for service in self.all() if not self.running(service.name)]
         former = read_json(self.ports_file) if self.ports_file.is_file() else ports
-        if running and former != ports:
+        if len(idle) < len(self.all()) and former != ports:
             raise ValueError(
                 f"the services run on the ports {former['airflow']} and {former['mlflow']}: stop them first"
             )
-        for service in self.all():
-            if service not in running:
-                self._refuse_taken_port(service)
+        for service in idle:
+            self._refuse_taken_port(service)
         write_json(self.ports_file, ports)
 
     def _migrate(self) -> None:

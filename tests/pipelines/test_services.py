@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -110,8 +111,14 @@ def test_other_ports_than_those_of_running_services_are_refused(
     monkeypatch.delenv("MEDSLIP_AIRFLOW_PORT")
     assert Services(tmp_path).airflow == "http://127.0.0.1:18181"  # the running ones are found again
     services._session("mlflow").write(os.getpid())
+    with socket.socket() as theirs:  # as that running service holds its port
+        theirs.bind(("127.0.0.1", 0))
+        theirs.listen()
+        monkeypatch.setenv("MEDSLIP_MLFLOW_PORT", str(theirs.getsockname()[1]))
+        (services.folder / "ports.json").unlink()
+        Services(tmp_path)._settle_ports()  # its own port is no other program's
     monkeypatch.setenv("MEDSLIP_AIRFLOW_PORT", "18282")
-    with pytest.raises(ValueError, match="the services run on the ports 18181 and 5000: stop them first"):
+    with pytest.raises(ValueError, match="the services run on the ports 8080 and [0-9]+: stop them first"):
         Services(tmp_path)._settle_ports()
     services._session("mlflow").path.unlink()
 
