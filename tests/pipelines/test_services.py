@@ -118,7 +118,7 @@ def test_other_ports_than_those_of_running_services_are_refused(
         (services.folder / "ports.json").unlink()
         Services(tmp_path)._settle_ports()  # its own port is no other program's
     monkeypatch.setenv("MEDSLIP_AIRFLOW_PORT", "18282")
-    with pytest.raises(ValueError, match="the services run on the ports 8080 and [0-9]+: stop them first"):
+    with pytest.raises(ValueError, match=r"the services run on the ports 8080 and [0-9]+: stop them first"):
         Services(tmp_path)._settle_ports()
     services._session("mlflow").path.unlink()
 
