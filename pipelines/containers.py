@@ -10,13 +10,14 @@ from pathlib import Path
 import yaml
 
 from components.core.pseudonyms import KEY_FILE_VARIABLE, key_file
+from components.core.tracking import PIPELINE_RUN_VARIABLE
 from pipelines.graph import Stage
 
 IMAGES_VARIABLE = "MEDSLIP_IMAGES"
 IMAGES = "medslip-{image}:local"
 STATE_VARIABLE = "MEDSLIP_STATE_DIR"  # what outlives a try or a run: checkpoints, decoded images
 # What a stage may know of the machine: where and how fast, never what.
-ENVIRONMENT = ("MEDSLIP_DEVICE", "MEDSLIP_PIPELINE_RUN", "MEDSLIP_WORKERS", "MLFLOW_TRACKING_URI", "TZ")
+ENVIRONMENT = ("MEDSLIP_DEVICE", PIPELINE_RUN_VARIABLE, "MEDSLIP_WORKERS", "MLFLOW_TRACKING_URI", "TZ")
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from components.core.records.whole import read_json, write_json
-from components.core.tracking import main_checkout
+from components.core.tracking import PIPELINE_RUN_VARIABLE, main_checkout
 from pipelines.airflow.commands import CHECKOUT, leave_command, run_command
 from pipelines.airflow.engine import arguments_of, exit_status, harden, sweep
 from pipelines.airflow.form import changes
@@ -208,7 +208,7 @@ class StageOperator(Stoppable, DockerOperator):
         """The stage in a container; its record in MLflow is completed from here, since it may have no network."""
         main = main_checkout(CHECKOUT)
         labels = {"medslip.run": run_name(context), "medslip.stage": address}
-        os.environ["MEDSLIP_PIPELINE_RUN"] = run_name(context)
+        os.environ[PIPELINE_RUN_VARIABLE] = run_name(context)
         command = ("python", "-m", "pipelines", "stage", address, "--unlogged", *options)
         container = container_of(read_graph(folder).stages[address], command, folder, main, labels)
         for mounted in container.mounts:
