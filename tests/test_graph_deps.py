@@ -13,6 +13,7 @@ CORE = "components.core"
 
 # Not dependencies, since a change of theirs does not change what a stage makes:
 SHELL = {
+    "components/core/checkpoints.py": "keeps what a training has done until it is finished",
     "components/core/command.py": "reads the command line and reports how a stage ended",
     "components/core/devices.py": "says where a stage computes",
     "components/core/explain.py": "words what params.py refuses",

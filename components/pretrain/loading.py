@@ -59,6 +59,11 @@ class Order(Sampler[list[tuple[int, int]]]):
         self.count, self.batch, self.seed = count, min(batch, count), seed
         self.epoch = 0
 
+    @property
+    def sampler(self) -> "Order":
+        """Where Lightning looks for `set_epoch` of an order that makes whole batches."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""
         self.epoch = epoch

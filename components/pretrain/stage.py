@@ -15,16 +15,17 @@ from safetensors.torch import load_file
 
 from components.core import model as model_room
 from components.core import paths, tracking
+from components.core.checkpoints import StateFile, digest_of
 from components.core.devices import device
 from components.core.model import Config, MedSLIP, Mends, save
 from components.core.params import Params, Pretrain
 from components.core.records.whole import whole_file, whole_folder, write_json
+from components.core.state import state_folder
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 from components.pretrain.callbacks import History, Lines, SaveState
 from components.pretrain.examples import Examples, Split, read_examples, term_counts
 from components.pretrain.loading import loaders
 from components.pretrain.plot import TERMS, plot_losses
-from components.pretrain.state import StateFile, digest_of, state_folder
 from components.pretrain.task import Pretraining
 
 BOOKS = paths.KNOWLEDGE / "books.safetensors"
@@ -69,7 +70,7 @@ def state_file(settings: Pretrain, images: Path, examples: Examples) -> Path:
     """Where an unfinished training with these inputs, parameters and code keeps its state."""
     code = [path for folder in (MODEL_CODE, Path(__file__).parent) for path in sorted(folder.rglob("*.py"))]
     inputs = [images / "manifest.parquet", LABELS, BOOKS, *code]
-    return state_folder("pretrain", digest_of(settings.model_dump(mode="json"), inputs, examples.shards)) / "state"
+    return state_folder("pretrain") / digest_of(settings.model_dump(mode="json"), inputs, examples.shards) / "state"
 
 
 def _quiet() -> None:

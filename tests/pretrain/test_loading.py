@@ -1,9 +1,12 @@
 """Every draw is a function of (seed, epoch, image); a flip carries the labels."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from lightning import LightningModule, Trainer
+from torch.utils.data import DataLoader
 
 from components.core import paths
 from components.core.vocabulary import ANATOMY_INDEX
@@ -30,6 +33,24 @@ def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
     assert sorted(epochs[0]) == list(range(20))
     assert epochs[0] != epochs[1]
     assert epochs[0] == epochs[2]
+
+
+def test_the_trainer_tells_the_order_its_epoch() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Watch(LightningModule):
+        def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+            seen.append(tuple(batch.flatten().tolist()))
+
+        def configure_optimizers(self) -> None:
+            return None
+
+    keys: Any = {(epoch, index): (epoch, index) for epoch in range(2) for index in range(4)}
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    trainer.fit(Watch(), DataLoader(keys, batch_sampler=Order(count=4, batch=4, seed=1), collate_fn=torch.tensor))
+    assert [values[0::2] for values in seen] == [(0, 0, 0, 0), (1, 1, 1, 1)]
 
 
 def test_batches_are_full_even_of_few_images() -> None:

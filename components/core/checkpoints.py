@@ -6,7 +6,6 @@ references in the tensors' places, becomes JSON in the file's metadata.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,7 @@ from safetensors.torch import save_file
 from components.core.records.shards import ImageShards
 from components.core.records.whole import whole_file
 
-STATE_VARIABLE = "MEDSLIP_STATE_DIR"
 SAMPLED_ROWS = 64
-
-
-def state_folder(stage: str, digest: str) -> Path:
-    """Where the state of a stage with these inputs lies: outside the outputs, which appear whole."""
-    return Path(os.environ.get(STATE_VARIABLE) or ".state") / stage / digest
 
 
 def digest_of(settings: dict[str, Any], files: list[Path], shards: ImageShards) -> str:

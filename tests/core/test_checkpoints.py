@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from components.core.checkpoints import StateFile, digest_of
 from components.core.records.shards import ImageShards, ShardWriter
-from components.pretrain.state import StateFile, digest_of
 
 STATE = {
     "epoch": 3,
