@@ -166,21 +166,53 @@ class Model(Section):
     dropout: float = Field(ge=0, lt=1, description="Dropout in decoders and before the heads.")
 
 
-class Objective(Section):
-    """The losses and what is mended in them."""
+NegativesFrom = Literal["not_present", "absent"]
 
+
+class Mends(Section):
+    """What is mended in the published form; every default is the published form."""
+
+    swapped_sides: bool = Field(
+        default=False, description="A left-right flip of an image swaps the sides of its labels too."
+    )
+    bounded_mask: bool = Field(default=False, description="The disentanglement mask passes a sigmoid.")
+    positions: bool = Field(default=False, description="A 2-D positional encoding is added to the patches.")
+    normalised_patches: bool = Field(default=False, description="A LayerNorm brings the patches to unit scale.")
+    scaled_start: bool = Field(
+        default=False, description="Weights start from N(0, 1 / inputs), so that signals keep their scale at any width."
+    )
+    temperature: Annotated[float, Field(gt=0, le=10)] | None = Field(
+        default=None, description="ProtoCL over normalised vectors, divided by this; null takes raw products."
+    )
+    negatives_from: NegativesFrom = Field(
+        default="not_present",
+        description="Where ProtoCL's negatives come from: all that is not present, or only what the report denies.",
+    )
+    scaled_relations: bool = Field(
+        default=False, description="ICL over normalised vectors with a learnt scale and bias; else raw products."
+    )
+    positive_weight: float = Field(
+        default=1.0, ge=1, le=100, description="Weight of a present entry of the existence loss against an absent one."
+    )
+
+
+Form = Literal["medslip", "one_stream", "global_contrast", "supervised"]
+
+
+class Objective(Section):
+    """What is trained, the losses, and what is mended in them."""
+
+    form: Form = Field(
+        description="medslip, or a baseline: one stream (MedKLIP's form), image against report (ConVIRT's form), or "
+        "labels without any text."
+    )
     fidelity: Literal["paper", "improved"] = Field(
         description="paper computes the published mathematics; improved uses the mends below."
     )
     alpha: float = Field(ge=0, le=100, description="Weight of ProtoCL.")
     beta: float = Field(ge=0, le=100, description="Weight of ICL.")
     negatives: int = Field(ge=1, le=50, description="Negatives of a ProtoCL term.")
-    temperature: float = Field(gt=0, le=10, description="ProtoCL temperature over normalised vectors (improved only).")
-    positive_weight: float = Field(
-        ge=1,
-        le=100,
-        description="Weight of a present entry of the existence loss against an absent one (improved only).",
-    )
+    mends: Mends = Field(description="Each departure from the published form; only where fidelity is improved.")
 
 
 class Augmentation(Section):
@@ -207,11 +239,19 @@ class Pretrain(Section):
     warmup_steps: int = Field(ge=0, le=1_000_000, description="Steps of linear warm-up.")
     weight_decay: float = Field(ge=0, le=1, description="Weight decay, none on 1-D parameters.")
     clip: float = Field(ge=0, le=1000, description="Largest gradient norm; 0 clips nothing.")
-    uncertain: Literal["ignore", "present", "absent"] = Field(description="What an uncertain mention counts as.")
+    uncertain: Literal["ignore", "present", "absent", "soft"] = Field(
+        description="What an uncertain mention counts as; soft is half present, and in no prototype (improved only)."
+    )
     validate_every: int = Field(ge=1, le=10_000, description="Epochs between two looks at the validation split.")
     model: Model
     objective: Objective
     augmentation: Augmentation
+
+    @model_validator(mode="after")
+    def _paper_knows_no_soft_labels(self) -> "Pretrain":
+        if self.uncertain == "soft" and self.objective.fidelity == "paper":
+            raise ValueError("uncertain may be soft only where objective.fidelity is improved")
+        return self
 
 
 class ZeroShot(Section):

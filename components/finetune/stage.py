@@ -13,7 +13,7 @@ from components.core import paths
 from components.core.metrics.classification import Cases, decision_figures, declared, ranking_figures
 from components.core.metrics.estimate import Estimate, PatientBootstrap, rounded
 from components.core.metrics.ranking import auroc_estimate
-from components.core.model import MedSLIP, load
+from components.core.model import VisionLanguageModel, load
 from components.core.params import Finetune, Params
 from components.core.records.predictions import prediction_rows
 from components.core.records.shards import ImageShards
@@ -41,7 +41,9 @@ def share_name(share: float) -> str:
     return f"{share * 100:g}".replace(".", "_") + "_percent"
 
 
-def fit_shares(labelled: Labelled, shards: ImageShards, model: MedSLIP, settings: Finetune) -> dict[float, Result]:
+def fit_shares(
+    labelled: Labelled, shards: ImageShards, model: VisionLanguageModel, settings: Finetune
+) -> dict[float, Result]:
     """Train from both starts at every share; every fit has equal steps, those of a pass over all training images."""
     train, validation = labelled.split("train"), labelled.split("validate")
     steps_a_look = max(1, -(-len(train) // settings.batch))
@@ -106,7 +108,7 @@ def counts_of(labelled: Labelled) -> dict[str, Any]:
     return counts
 
 
-def write_models(folder: Path, labelled: Labelled, results: dict[float, Result], model: MedSLIP) -> None:
+def write_models(folder: Path, labelled: Labelled, results: dict[float, Result], model: VisionLanguageModel) -> None:
     """The weights of every fit, what they are built from, and the patients of every subset."""
     for share, result in results.items():
         for start, done in result.fits.items():

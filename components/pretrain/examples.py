@@ -14,7 +14,7 @@ from components.core.records.tables import read_table
 from components.core.records.views import FRONTAL
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 
-MEANING_OF_UNCERTAIN = {"ignore": NOT_MENTIONED, "present": PRESENT, "absent": ABSENT}
+MEANING_OF_UNCERTAIN = {"ignore": NOT_MENTIONED, "present": PRESENT, "absent": ABSENT, "soft": UNCERTAIN}
 
 
 class Labels:
@@ -22,7 +22,7 @@ class Labels:
 
     Args:
         labels: as the reports stage wrote them.
-        uncertain: what an uncertain mention counts as: ignore, present or absent.
+        uncertain: what an uncertain mention counts as: ignore, present, absent or soft.
 
     Raises:
         ValueError: a value is not 0, 1 or 2, or a cell lies outside the tensor.
@@ -44,7 +44,7 @@ class Labels:
         return study_id in self.position
 
     def __getitem__(self, study_id: str) -> npt.NDArray[np.int8]:
-        """The tensor M of a study, int8 [A, P]: 1 present, 0 absent, -1 not mentioned."""
+        """The tensor M of a study, int8 [A, P]: 1 present, 0 absent, -1 not mentioned, 2 uncertain (soft)."""
         place = self.position[study_id]
         rows = slice(self.starts[place], self.starts[place + 1])
         labels_AP = np.full((len(ANATOMIES), len(PATHOLOGIES)), NOT_MENTIONED, np.int8)
@@ -125,6 +125,7 @@ def term_counts(labels: Labels, split: Split) -> dict[str, dict[str, int]]:
     """In how many studies of a split each pathology is present and absent: what was never seen is not served."""
     counts: Counter[tuple[str, str]] = Counter()
     for study in sorted(set(split.studies)):
-        for name, value in zip(PATHOLOGIES, labels[study].max(0), strict=True):
+        known_AP = np.where(labels[study] == UNCERTAIN, NOT_MENTIONED, labels[study])
+        for name, value in zip(PATHOLOGIES, known_AP.max(0), strict=True):
             counts[name, {PRESENT: "present", ABSENT: "absent"}.get(int(value), "not_mentioned")] += 1
     return {name: {kind: counts[name, kind] for kind in ("present", "absent")} for name in PATHOLOGIES}

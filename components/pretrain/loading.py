@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from components.core.model import mends_of
 from components.core.params import Pretrain
 from components.core.records.resize import resized
 from components.core.workers import worker_count
@@ -24,7 +25,7 @@ class TrainingImages(Dataset[Example]):
 
     def __init__(self, examples: Examples, settings: Pretrain) -> None:
         self.examples, self.settings = examples, settings
-        self.swaps_sides = settings.objective.fidelity == "improved"
+        self.swaps_sides = mends_of(settings.objective).swapped_sides
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         epoch, index = key

@@ -1,14 +1,17 @@
 """The curve of the losses."""
 
-from dataclasses import fields
+from collections.abc import Container
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from components.core.model.losses import Losses
+from components.core.model.objective import TERM_NAMES
 from components.core.records.whole import whole_file
 
-TERMS = tuple(field.name for field in fields(Losses))
+
+def terms_in(row: Container[str]) -> list[str]:
+    """The terms of the loss among the names of a row: each form has its own."""
+    return [name for name in TERM_NAMES if name in row]
 
 
 def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
@@ -17,7 +20,7 @@ def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, *rest = figure.subplots(1, 2 if looks else 1, squeeze=False)[0]
     losses = [row for row in rows if "loss" in row]
-    for name in TERMS:
+    for name in terms_in(losses[0]) if losses else []:
         left.plot([row["step"] for row in losses], [row[name] for row in losses], label=name.replace("_", " "))
     left.set(xlabel="step", ylabel="loss", title="Losses on training images")
     left.legend()

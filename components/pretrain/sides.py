@@ -8,7 +8,7 @@ upper lobe would be the middle lobe: it is absent where the whole lobe is, else 
 import numpy as np
 import numpy.typing as npt
 
-from components.core.records.labels import ABSENT, NOT_MENTIONED
+from components.core.records.labels import ABSENT, NOT_MENTIONED, PRESENT
 from components.core.vocabulary import ANATOMY_INDEX, PARTNERS
 
 _PARTNERS = np.array(PARTNERS)
@@ -17,8 +17,9 @@ _LEFT_UPPER = ANATOMY_INDEX["upper_left_lobe"]
 
 
 def swap_sides(labels_AP: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    """The label tensor [A, P] (1 present, 0 absent, -1 not mentioned) of the image flipped left to right."""
+    """The label tensor [A, P] (1, 0, -1 not mentioned, 2 uncertain) of the image flipped left to right."""
     swapped_AP = labels_AP[_PARTNERS]
-    swapped_AP[_LEFT_UPPER] = np.maximum(swapped_AP[_LEFT_UPPER], labels_AP[_MIDDLE])
+    both_2P = np.stack([swapped_AP[_LEFT_UPPER], labels_AP[_MIDDLE]])
+    swapped_AP[_LEFT_UPPER] = np.where((both_2P == PRESENT).any(0), PRESENT, both_2P.max(0))
     swapped_AP[_MIDDLE] = np.where(labels_AP[_LEFT_UPPER] == ABSENT, ABSENT, NOT_MENTIONED)
     return swapped_AP

@@ -17,7 +17,7 @@ from components.core import model as model_room
 from components.core import paths, tracking
 from components.core.checkpoints import StateFile, digest_of
 from components.core.devices import device
-from components.core.model import Config, MedSLIP, Mends, save
+from components.core.model import Config, VisionLanguageModel, build, mends_of, save
 from components.core.params import Params, Pretrain
 from components.core.records.whole import whole_file, whole_folder, write_json
 from components.core.state import state_folder
@@ -25,7 +25,7 @@ from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 from components.pretrain.callbacks import History, Lines, SaveState
 from components.pretrain.examples import Examples, Split, read_examples, term_counts
 from components.pretrain.loading import loaders
-from components.pretrain.plot import TERMS, plot_losses
+from components.pretrain.plot import plot_losses, terms_in
 from components.pretrain.task import Pretraining
 
 BOOKS = paths.KNOWLEDGE / "books.safetensors"
@@ -52,17 +52,18 @@ def read_books(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return pathologies_PT.float(), anatomies_AT.float()
 
 
-def build_model(settings: Pretrain) -> MedSLIP:
+def build_model(settings: Pretrain) -> VisionLanguageModel:
     """An untrained model; its weights are a function of the seed."""
     pathologies_PT, anatomies_AT = read_books(BOOKS)
     config = Config(
         image_size=settings.image_size,
         text_width=pathologies_PT.shape[1],
+        form=settings.objective.form,
         model=settings.model,
-        mends=Mends.of(settings.objective),
+        mends=mends_of(settings.objective),
     )
     torch.manual_seed(settings.seed)
-    model = MedSLIP(config, pathologies_PT, anatomies_AT)
+    model = build(config, pathologies_PT, anatomies_AT)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -80,7 +81,9 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=r".*does not have many workers")
 
 
-def train(model: MedSLIP, settings: Pretrain, examples: Examples, state: Path) -> tuple[Pretraining, History]:
+def train(
+    model: VisionLanguageModel, settings: Pretrain, examples: Examples, state: Path
+) -> tuple[Pretraining, History]:
     """Train to the end, from the state file if there is one.
 
     The weights of the last step are the result. The learning rate has come down to its end by then, and a best epoch by
@@ -125,7 +128,7 @@ def _last_losses(rows: list[dict[str, float]]) -> dict[str, float]:
     last = losses[losses["epoch"] == losses["epoch"].max()]
     return {
         name: float((last[column] * last["steps"]).sum() / last["steps"].sum())
-        for name, column in {"total": "loss", **{term: term for term in TERMS}}.items()
+        for name, column in {"total": "loss", **{term: term for term in terms_in(last)}}.items()
     }
 
 

@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from components.core.metrics.ranking import auroc
-from components.core.model import MedSLIP
-from components.core.model.losses import compute_losses, existence_targets
+from components.core.model import VisionLanguageModel
+from components.core.model.losses import existence_targets
+from components.core.model.objective import terms_of
 from components.core.params import Pretrain
+from components.core.records.labels import NOT_MENTIONED, UNCERTAIN
 from components.core.vocabulary import PATHOLOGIES, VISIBLE
 
 MIN_CASES = 5  # positives, and negatives, that a pathology needs to enter the validation figure
@@ -40,7 +42,7 @@ def auroc_by_pathology(truth_NP: np.ndarray, score_NP: np.ndarray) -> dict[str, 
 
 
 class Pretraining(lightning.LightningModule):
-    """One step: forward, five losses, AdamW.
+    """One step: forward, the losses of the form, AdamW.
 
     Args:
         model: in training; what is learnt stays in it.
@@ -48,13 +50,11 @@ class Pretraining(lightning.LightningModule):
         steps: of the whole training, for the schedule.
     """
 
-    def __init__(self, model: MedSLIP, settings: Pretrain, steps: int) -> None:
+    def __init__(self, model: VisionLanguageModel, settings: Pretrain, steps: int) -> None:
         super().__init__()
         self.model = model
         self.settings = settings
         self.steps = steps
-        published = settings.objective.fidelity == "paper"
-        self.positive_weight = 1.0 if published else settings.objective.positive_weight
         self.validation: list[tuple[Tensor, Tensor]] = []
         self.auroc: dict[str, float] = {}
 
@@ -77,14 +77,15 @@ class Pretraining(lightning.LightningModule):
         """The total loss, and each term detached, without a wait for the device."""
         images_B1SS, labels_BAP = batch
         objective = self.settings.objective
-        losses = compute_losses(self.model(images_B1SS), labels_BAP, objective.negatives, self.positive_weight)
+        losses = terms_of(self.model, self.model(images_B1SS), labels_BAP, objective)
         total = losses.total(objective.alpha, objective.beta)
         return {"loss": total, **{name: term.detach() for name, term in vars(losses).items()}}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Keep the targets and the probabilities of every image."""
         images_B1SS, labels_BAP = batch
-        self.validation.append((existence_targets(labels_BAP)[0], self.model(images_B1SS).presence_BP))
+        known_BAP = torch.where(labels_BAP == UNCERTAIN, NOT_MENTIONED, labels_BAP)
+        self.validation.append((existence_targets(known_BAP)[0], self.model(images_B1SS).presence_BP))
 
     def on_validation_epoch_end(self) -> None:
         """The figure of the whole validation split."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from components.core.model import MedSLIP
+from components.core.model import VisionLanguageModel
 from components.core.records.resize import resized
 from components.core.records.shards import ImageShards
 from components.core.vocabulary import PATHOLOGY_INDEX
@@ -43,7 +43,7 @@ def batches(images: pd.DataFrame, shards: ImageShards, side: int, batch: int) ->
 
 
 def ask(
-    model: MedSLIP,
+    model: VisionLanguageModel,
     images: Iterator[torch.Tensor],
     image_ids: Sequence[str],
     pathologies: Sequence[str],

@@ -67,8 +67,13 @@ def test_the_same_key_gives_the_same_image_and_another_epoch_another(workspace: 
 
 def test_a_flip_swaps_the_sides_of_the_labels_unless_the_paper_is_followed(workspace: Path, repository: Path) -> None:
     plain = examples()
-    for fidelity, swapped in (("improved", True), ("paper", False)):
-        changed = settings(repository, augmentation=ALWAYS_FLIPPED, objective={"fidelity": fidelity})
+    changes: list[tuple[dict[str, object], bool]] = [
+        ({}, True),
+        ({"fidelity": "paper"}, False),
+        ({"mends": {"swapped_sides": False}}, False),
+    ]
+    for change, swapped in changes:
+        changed = settings(repository, augmentation=ALWAYS_FLIPPED, objective=change)
         images = TrainingImages(plain, changed.pretrain)
         sided = 0
         for index, study in enumerate(plain.train.studies):

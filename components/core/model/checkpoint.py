@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from components.core.model.config import Config
-from components.core.model.medslip import MedSLIP
+from components.core.model.form import VisionLanguageModel
+from components.core.model.forms import build
 from components.core.records.whole import read_json, write_json
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 
@@ -21,7 +22,7 @@ def _vocabulary() -> dict[str, Any]:
     return {"anatomies": list(ANATOMIES), "pathologies": list(PATHOLOGIES)}
 
 
-def save(model: MedSLIP, folder: Path) -> None:
+def save(model: VisionLanguageModel, folder: Path) -> None:
     """Write the model into an existing folder (see `components.core.records.whole.whole_folder`)."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
@@ -29,7 +30,7 @@ def save(model: MedSLIP, folder: Path) -> None:
     write_json(folder / VOCABULARY, _vocabulary())
 
 
-def load(folder: Path) -> MedSLIP:
+def load(folder: Path) -> VisionLanguageModel:
     """Read a model that `save` wrote, on the CPU and in evaluation mode.
 
     Raises:
@@ -48,7 +49,7 @@ def load(folder: Path) -> MedSLIP:
             raise ValueError(
                 f"{folder / WEIGHTS}: {name} has shape {tuple(book.shape)}, expected {(len(terms), config.text_width)}"
             )
-    model = MedSLIP(config, books["book_p_PT"], books["book_a_AT"])
+    model = build(config, books["book_p_PT"], books["book_a_AT"])
     _fill(model, weights, folder / WEIGHTS)
     return model.eval()
 
@@ -73,7 +74,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"{path} is corrupt or cut short: {error}") from None
 
 
-def _fill(model: MedSLIP, weights: dict[str, torch.Tensor], path: Path) -> None:
+def _fill(model: VisionLanguageModel, weights: dict[str, torch.Tensor], path: Path) -> None:
     """Load the weights, every one of them into its place."""
     expected = model.state_dict()
     for fault, names in (

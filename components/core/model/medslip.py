@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from components.core.model.attention import Attention
 from components.core.model.config import Config
 from components.core.model.decoder import Decoder
-from components.core.model.streams import Streams, positional_encoding
-from components.core.model.trunk import STRIDE, Trunk
+from components.core.model.form import VisionLanguageModel, initialise
+from components.core.model.streams import Positions, Streams
+from components.core.model.trunk import STRIDE
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,25 @@ class Outputs:
         return self.relation_BAP.float().sigmoid()
 
 
-class MedSLIP(nn.Module):
+def prototype_logits(z_BQD: Tensor, contrast: nn.Linear, book_KT: Tensor, temperature: float | None) -> Tensor:
+    """<t_k, C z_q + b> for every query and entry of the other book, [B, Q, K].
+
+    The published form contracts the book with C first: <t_k, C z> = <t_k C, z>, so that nothing of size [B, Q, K, T] is
+    ever built. Over normalised vectors C z must be built, [B, Q, T], for its length.
+
+    Args:
+        z_BQD: decoded queries.
+        contrast: C, b.
+        book_KT: encoded terms.
+        temperature: divides the products of normalised vectors; None takes raw products, the published form.
+    """
+    if temperature is None:
+        return z_BQD @ (book_KT @ contrast.weight).T + book_KT @ contrast.bias
+    projected_BQT = functional.normalize(contrast(z_BQD), dim=-1)
+    return projected_BQT @ functional.normalize(book_KT, dim=-1).T / temperature
+
+
+class MedSLIP(VisionLanguageModel):
     """MeDSLIP over two books of encoded terms.
 
     Args:
@@ -67,21 +85,9 @@ class MedSLIP(nn.Module):
         >>> outputs.presence_BP
     """
 
-    book_p_PT: Tensor
-    book_a_AT: Tensor
-    positions_ND: Tensor
-
     def __init__(self, config: Config, pathologies_PT: Tensor, anatomies_AT: Tensor) -> None:
-        super().__init__()
-        for name, book in (("pathologies", pathologies_PT), ("anatomies", anatomies_AT)):
-            if book.ndim != 2 or book.shape[1] != config.text_width:
-                raise ValueError(f"the book of {name} has shape {tuple(book.shape)}: its width must be T = "
-                                 f"{config.text_width}")  # fmt: skip
-        self.config = config
+        super().__init__(config, pathologies_PT, anatomies_AT)
         sizes, text_width = config.model, config.text_width
-        self.register_buffer("book_p_PT", pathologies_PT.clone())
-        self.register_buffer("book_a_AT", anatomies_AT.clone())
-        self.trunk = Trunk(sizes.trunk)
         self.streams = Streams(
             self.trunk.channels, sizes.width, config.mends.bounded_mask, config.mends.normalised_patches
         )
@@ -94,21 +100,11 @@ class MedSLIP(nn.Module):
         self.existence_a = nn.Linear(sizes.width, 2)
         self.contrast_p = nn.Linear(sizes.width, text_width)
         self.contrast_a = nn.Linear(sizes.width, text_width)
-        self._initialise()
+        initialise(self, config.mends.scaled_start)
         if config.mends.scaled_relations:
             self.relation_scale = nn.Parameter(torch.tensor(math.log(10.0)))
             self.relation_bias = nn.Parameter(torch.tensor(0.0))
-        if config.mends.positions:
-            side = config.image_size // STRIDE
-            self.register_buffer("positions_ND", positional_encoding(side, side, sizes.width), persistent=False)
-
-    def _initialise(self) -> None:
-        """Linear and attention weights from N(0, 0.02), as published, or scaled; the trunk keeps its own start."""
-        for name, module in self.named_modules():
-            if name.startswith("trunk") or not isinstance(module, nn.Linear | Attention):
-                continue
-            weight = module.weight if isinstance(module, nn.Linear) else module.in_proj_weight
-            nn.init.normal_(weight, std=weight.shape[1] ** -0.5 if self.config.mends.scaled_start else 0.02)
+        self.positions = Positions(config.image_size // STRIDE, sizes.width) if config.mends.positions else None
 
     def forward(
         self,
@@ -133,9 +129,8 @@ class MedSLIP(nn.Module):
         patches_BCHW = self.trunk(images_B1HW)
         grid = (patches_BCHW.shape[2], patches_BCHW.shape[3])
         patches_p_BND, patches_a_BND = self.streams(patches_BCHW.flatten(2).transpose(1, 2))
-        if self.config.mends.positions:
-            positions_ND = self._positions(grid)
-            patches_p_BND, patches_a_BND = patches_p_BND + positions_ND, patches_a_BND + positions_ND
+        if self.positions is not None:
+            patches_p_BND, patches_a_BND = self.positions(patches_p_BND, grid), self.positions(patches_a_BND, grid)
         decoded_p_BPD, attention_p_BLPN = self.decoder_p(self.query(book_p_PT), patches_p_BND, attention)
         decoded_a_BAD, attention_a_BLAN = self.decoder_a(self.query(book_a_AT), patches_a_BND, attention)
         z_p_BPD, z_a_BAD = self.norm(decoded_p_BPD), self.norm(decoded_a_BAD)
@@ -145,31 +140,13 @@ class MedSLIP(nn.Module):
             z_a_BAD=z_a_BAD,
             existence_p_BP2=self.existence_p(dropped_p_BPD),
             existence_a_BA2=self.existence_a(dropped_a_BAD),
-            prototype_p_BPA=self._prototype_logits(dropped_p_BPD, self.contrast_p, book_a_AT),
-            prototype_a_BAP=self._prototype_logits(dropped_a_BAD, self.contrast_a, book_p_PT),
+            prototype_p_BPA=prototype_logits(dropped_p_BPD, self.contrast_p, book_a_AT, self.config.mends.temperature),
+            prototype_a_BAP=prototype_logits(dropped_a_BAD, self.contrast_a, book_p_PT, self.config.mends.temperature),
             relation_BAP=self._relation_logits(z_a_BAD, z_p_BPD),
             attention_p_BLPN=attention_p_BLPN,
             attention_a_BLAN=attention_a_BLAN,
             grid=grid,
         )
-
-    def _positions(self, grid: tuple[int, int]) -> Tensor:
-        side = self.config.image_size // STRIDE
-        if grid == (side, side):
-            return self.positions_ND
-        return positional_encoding(*grid, self.config.model.width).to(self.positions_ND)
-
-    def _prototype_logits(self, z_BQD: Tensor, contrast: nn.Linear, book_KT: Tensor) -> Tensor:
-        """<t_k, C z_q + b> for every query and entry of the other book, [B, Q, K].
-
-        The published form contracts the book with C first: <t_k, C z> = <t_k C, z>, so that nothing of size
-        [B, Q, K, T] is ever built. Over normalised vectors C z must be built, [B, Q, T], for its length.
-        """
-        temperature = self.config.mends.temperature
-        if temperature is None:
-            return z_BQD @ (book_KT @ contrast.weight).T + book_KT @ contrast.bias
-        projected_BQT = functional.normalize(contrast(z_BQD), dim=-1)
-        return projected_BQT @ functional.normalize(book_KT, dim=-1).T / temperature
 
     def _relation_logits(self, z_a_BAD: Tensor, z_p_BPD: Tensor) -> Tensor:
         """<z_a, z_p> for every anatomy and pathology, [B, A, P]."""

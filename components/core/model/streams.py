@@ -61,3 +61,25 @@ def positional_encoding(height: int, width: int, channels: int) -> Tensor:
     rows_HWD = torch.cat([rows.sin(), rows.cos()], 1)[:, None].expand(-1, width, -1)
     columns_HWD = torch.cat([columns.sin(), columns.cos()], 1)[None].expand(height, -1, -1)
     return torch.cat([rows_HWD, columns_HWD], 2).flatten(0, 1)
+
+
+class Positions(nn.Module):
+    """Adds the positional encoding to patches; that of the grid which a model is trained at is kept ready.
+
+    Args:
+        side: rows, and columns, of that grid.
+        width: D.
+    """
+
+    ready_ND: Tensor
+
+    def __init__(self, side: int, width: int) -> None:
+        super().__init__()
+        self.side, self.width = side, width
+        self.register_buffer("ready_ND", positional_encoding(side, side, width), persistent=False)
+
+    def forward(self, patches_BND: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Patches [B, N, D] with their positions in a grid of N patches."""
+        if grid == (self.side, self.side):
+            return patches_BND + self.ready_ND
+        return patches_BND + positional_encoding(*grid, self.width).to(self.ready_ND)

@@ -12,10 +12,13 @@ from components.core.model import MedSLIP, Mends, Outputs
 from components.core.model.losses import (
     compute_losses,
     draw_negatives,
+    excluded_as_negatives,
     existence_loss,
     existence_targets,
     prototype_loss,
+    relation_loss,
 )
+from components.core.params import NegativesFrom
 from tests import small_model
 
 NEGATIVES = 3  # so few that every query of these small books has enough
@@ -163,6 +166,33 @@ def test_negatives_are_uniform_distinct_and_never_present() -> None:
     counts = Counter(tuple(sorted(pair)) for pair in drawn_BQM[:, 0].tolist())
     assert set(counts) == {(2, 3), (2, 4), (2, 5), (3, 4), (3, 5), (4, 5)}
     assert min(counts.values()) > 0.9 * 20_000 / 6
+
+
+def test_negatives_known_absent_only_leave_out_what_no_report_denies() -> None:
+    labels_BQK = torch.tensor([[[1, 0, 0, -1, -1, 2], [1, -1, -1, -1, -1, 2]]], dtype=torch.int8)
+    logits_BQK = torch.randn(1, 2, 6, dtype=torch.float64)
+
+    def loss(negatives_from: NegativesFrom) -> Tensor:
+        excluded_BQK = excluded_as_negatives(labels_BQK, negatives_from)
+        return prototype_loss(logits_BQK, labels_BQK == 1, draw_negatives(excluded_BQK, 5), excluded_BQK)
+
+    def term(query: int, negatives: list[int]) -> Tensor:
+        return functional.cross_entropy(logits_BQK[0, query, [0, *negatives]], torch.tensor(0))
+
+    torch.testing.assert_close(loss("absent"), term(0, [1, 2]))  # the second query denies nothing
+    everything = [1, 2, 3, 4]
+    torch.testing.assert_close(loss("not_present"), (term(0, everything) + term(1, everything)) / 2)
+
+
+def test_uncertain_mentions_are_half_present_and_in_no_prototype() -> None:
+    labels_BAP = torch.tensor([[[2, 0, 1], [-1, 2, 2]]], dtype=torch.int8)
+    targets_BP, targets_BA = existence_targets(labels_BAP)
+    assert targets_BP.tolist() == [[0.5, 0.5, 1]]
+    assert targets_BA.tolist() == [[1, 0.5]]
+    both = functional.softplus(torch.tensor([2.0, -2.0])).mean()
+    torch.testing.assert_close(existence_loss(torch.tensor([[[0.0, 2.0]]]), torch.tensor([[0.5]])), both)
+    torch.testing.assert_close(relation_loss(torch.tensor([[[2.0]]]), torch.tensor([[[2]]], dtype=torch.int8)), both)
+    assert excluded_as_negatives(labels_BAP, "not_present").tolist() == (labels_BAP > 0).tolist()
 
 
 def test_too_few_absent_cells_leave_fewer_negatives() -> None:
