@@ -8,10 +8,10 @@ from typing import Any
 
 from components.core import paths
 from components.core.gates import Verdict, judge_all
+from components.core.model.terms import served_pathologies
 from components.core.params import Params
 from components.core.records.digests import folder_digest
 from components.core.records.whole import read_json
-from components.core.vocabulary import PATHOLOGIES
 
 CODE = Path(__file__).parents[1]
 CODE_KINDS = {".py", ".yaml", ".html", ".css"}
@@ -248,12 +248,6 @@ def archive(name: str, params: Params) -> Archive:
     )
 
 
-def seen_pathologies(pretrained: Path) -> list[str]:
-    """The findings that the training saw both present and absent: the model answers for no other."""
-    terms = read_json(pretrained / "metrics.json")["terms"]
-    return [name for name in PATHOLOGIES if terms[name]["present"] and terms[name]["absent"]]
-
-
 def content_of(params: Params) -> dict[str, Any]:
     """Everything the template needs, from the files of the current workspace.
 
@@ -276,7 +270,7 @@ def content_of(params: Params) -> dict[str, Any]:
         "phantom_pictures": pictures_of(paths.PLOTS / "phantom"),
         "reports": list(readable(without_tables(read_json(paths.metrics_file("reports"))))),
         "knowledge": list(readable(read_json(paths.metrics_file("knowledge")))),
-        "seen": seen_pathologies(paths.PRETRAINED),
+        "seen": served_pathologies(paths.PRETRAINED),
         "verdicts": verdicts,
         "weights_digest": folder_digest(paths.PRETRAINED),
         "code_digest": folder_digest(CODE, CODE_KINDS),

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -121,11 +122,23 @@ def _check_rows(shards: ImageShards, manifest: pd.DataFrame) -> None:
             raise ValueError(f"{shards.folder}: the manifest names row {row} of shard {shard}, which has {count} rows")
 
 
-def term_counts(labels: Labels, split: Split) -> dict[str, dict[str, int]]:
-    """In how many studies of a split each pathology is present and absent: what was never seen is not served."""
+def term_counts(labels: Labels, split: Split) -> dict[str, dict[str, Any]]:
+    """In how many studies of a split each pathology is present and absent, and the anatomies where it is present.
+
+    What was never seen is not served: neither a finding nor a place for it.
+    """
     counts: Counter[tuple[str, str]] = Counter()
+    places_PA = np.zeros((len(PATHOLOGIES), len(ANATOMIES)), np.bool_)
     for study in sorted(set(split.studies)):
         known_AP = np.where(labels[study] == UNCERTAIN, NOT_MENTIONED, labels[study])
+        places_PA |= known_AP.T == PRESENT
         for name, value in zip(PATHOLOGIES, known_AP.max(0), strict=True):
             counts[name, {PRESENT: "present", ABSENT: "absent"}.get(int(value), "not_mentioned")] += 1
-    return {name: {kind: counts[name, kind] for kind in ("present", "absent")} for name in PATHOLOGIES}
+    return {
+        name: {
+            "present": counts[name, "present"],
+            "absent": counts[name, "absent"],
+            "anatomies": [ANATOMIES[place] for place in np.flatnonzero(places_A)],
+        }
+        for name, places_A in zip(PATHOLOGIES, places_PA, strict=True)
+    }

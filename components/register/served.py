@@ -10,7 +10,7 @@ import torch
 from mlflow.pyfunc import PythonModel
 
 from components.core.model import load
-from components.core.records.whole import read_json
+from components.core.model.terms import served_pathologies
 from components.core.vocabulary import PATHOLOGIES
 
 BATCH = 32
@@ -26,8 +26,7 @@ class Diagnosis(PythonModel):
         """Read the weights that were registered with it."""
         folder = Path(context.artifacts["model"])
         self.model = load(folder)
-        seen = read_json(folder / "metrics.json")["terms"]
-        self.names = [name for name in PATHOLOGIES if seen[name]["present"] and seen[name]["absent"]]
+        self.names = served_pathologies(folder)
         self.columns = [PATHOLOGIES.index(name) for name in self.names]
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:

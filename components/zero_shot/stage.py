@@ -11,14 +11,15 @@ import torch
 from components.core import paths
 from components.core.devices import device
 from components.core.model import load
+from components.core.model.terms import served_pathologies
 from components.core.params import Params
 from components.core.records.labels import StudyLabels
 from components.core.records.predictions import prediction_rows
 from components.core.records.shards import ImageShards
 from components.core.records.tables import read_table, write_table
 from components.core.records.views import FRONTAL
-from components.core.records.whole import read_json, whole_folder
-from components.core.vocabulary import PATHOLOGIES, VISIBLE, class_map
+from components.core.records.whole import whole_folder
+from components.core.vocabulary import VISIBLE, class_map
 from components.zero_shot.classification import Judged, by_severity, figures_of
 from components.zero_shot.grounding import MapOf, grounding_figures, map_reader
 from components.zero_shot.places import Place, annotated_places, drawn_places
@@ -56,16 +57,6 @@ class Dataset:
     size: int
 
 
-def trained_pathologies(pretrained: Path) -> tuple[str, ...]:
-    """The pathologies that training reports both assert and deny: no other was learned, and no other is served.
-
-    Raises:
-        ValueError: the model's figures are missing.
-    """
-    terms = read_json(pretrained / "metrics.json")["terms"]
-    return tuple(name for name in PATHOLOGIES if terms[name]["present"] and terms[name]["absent"])
-
-
 def read_dataset(params: Params, name: str, shards: ImageShards) -> Dataset:
     """Read the tables of a dataset.
 
@@ -79,7 +70,7 @@ def read_dataset(params: Params, name: str, shards: ImageShards) -> Dataset:
     if not (asked["split"] == "test").any():
         raise ValueError(f"{name} has no frontal image in its test split: there is nothing to evaluate")
     annotations = read_table(folder / "annotations.parquet", "annotations")
-    served = trained_pathologies(paths.PRETRAINED)
+    served = served_pathologies(paths.PRETRAINED)
     has_reports = name == params.pretrain.dataset
     own = class_map(params.datasets[name].layout) if (annotations["kind"] == "label").any() else {}
     classes = {key: tuple(term for term in terms if term in served) for key, terms in own.items()}

@@ -86,6 +86,15 @@ def test_a_term_counts_once_a_study(workspace: Path) -> None:
     examples = read_examples(IMAGES, LABELS, "ignore")
     counts = term_counts(examples.labels, examples.train)
     nodule = [examples.labels[study][:, PATHOLOGY_INDEX["nodule"]].max() for study in examples.train.studies]
-    assert counts["nodule"] == {"present": nodule.count(1), "absent": nodule.count(0)}
-    assert sum(counts["nodule"].values()) == 59
-    assert counts["hernia"] == {"present": 0, "absent": 0}
+    assert (counts["nodule"]["present"], counts["nodule"]["absent"]) == (nodule.count(1), nodule.count(0))
+    assert counts["nodule"]["present"] + counts["nodule"]["absent"] == 59
+    assert counts["hernia"] == {"present": 0, "absent": 0, "anatomies": []}
+
+
+def test_the_anatomies_of_a_term_are_those_where_it_was_present(workspace: Path) -> None:
+    examples = read_examples(IMAGES, LABELS, "ignore")
+    counts = term_counts(examples.labels, examples.train)
+    present_AP = np.any([examples.labels[study] == 1 for study in examples.train.studies], axis=0)
+    for name in PATHOLOGIES:
+        there = np.flatnonzero(present_AP[:, PATHOLOGY_INDEX[name]])
+        assert counts[name]["anatomies"] == [ANATOMIES[place] for place in there]
