@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from components.core.metrics.grounding import normalised
-from components.core.model import MedSLIP
+from components.core.model import VisionLanguageModel
 from components.core.records.letterbox import Letterbox
 from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
@@ -73,7 +73,7 @@ def box_of(map_HW: npt.NDArray[np.float32]) -> tuple[float, float, float, float]
 
 
 def findings_of(
-    model: MedSLIP,
+    model: VisionLanguageModel,
     image_SS: npt.NDArray[np.uint8],
     letterbox: Letterbox,
     pathologies: Sequence[str],
