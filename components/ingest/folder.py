@@ -13,7 +13,7 @@ from components.core.explain import explain
 from components.core.params import Dataset, Ingest, Inventory, Objection
 from components.core.pseudonyms import Pseudonyms, make_key
 from components.core.records.tables import write_table
-from components.core.state import images_state
+from components.core.state import folder_inventory, images_state, note_folder_output
 from components.core.workers import worker_count
 from components.ingest.fill import fill
 from components.ingest.images import Task
@@ -43,6 +43,7 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
         settings = Ingest(size=size, window=window, percentiles=PERCENTILES, allow=tuple(allow))
     except ValidationError as error:
         raise ValueError(explain(Ingest, error, "the command line")) from None
+    _refuse_odd_names(root, out)
     _refuse_to_replace(out)
     make_key()
     pseudonyms = Pseudonyms.from_key_file()
@@ -50,12 +51,22 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
     rows = inventory_rows(
         NAME, list_archive(archive, Stamps(archive, LISTING.version, worker_count())), pseudonyms, LISTING
     )
+    note_folder_output(out, root)
     figures = fill(out, rows, Task(NAME, Dataset(layout=NAME, root=root), settings, images_state()), worker_count())
-    table = out.with_name(f"{out.name}.inventory.parquet")
+    table = folder_inventory(out)
     write_table(table, rows, "inventory", {"dataset": NAME, "key_fingerprint": pseudonyms.fingerprint})
     reasons = ", ".join(f"{count} {reason}" for reason, count in figures["rejected_by_reason"].items())
     print(f"{out}: {figures['manifest']} images, {figures['rejected']} rejected{f' ({reasons})' if reasons else ''}")
     print(f"{table}: whose they are; it names patients, keep it to yourself", file=sys.stderr)
+
+
+def _refuse_odd_names(*names: str | Path) -> None:
+    """Refuse names that no table or message can hold."""
+    try:
+        for name in names:
+            str(name).encode()
+    except UnicodeEncodeError:
+        raise ValueError("the name of DIR or OUT is not UTF-8: give one that is, such as a link to it") from None
 
 
 def _refuse_to_replace(out: Path) -> None:

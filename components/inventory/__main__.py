@@ -15,7 +15,8 @@ def forget_command() -> None:
     """The command line of `forget`."""
     parser = argparse.ArgumentParser(
         prog=f"python -m components.inventory {FORGET}",
-        description="Remove a patient from every table and shard of this workspace, keep them out of later listings, "
+        description="Remove a patient from every table and shard of this workspace and of `ingest folder`, "
+        "keep them out of later listings, "
         "and name the runs and model versions that saw them.",
     )
     parser.add_argument("patient", metavar="PATIENT", help="as the archive calls them")
@@ -24,7 +25,8 @@ def forget_command() -> None:
     def forget() -> None:
         from components.inventory import forget as room  # MLflow and pandas cost seconds, and a listing needs neither
 
-        room.forget(parameters.load(paths.PARAMS), patient)
+        # Outputs of `ingest folder` are found without a workspace, too.
+        room.forget(parameters.load(paths.PARAMS).datasets if paths.PARAMS.exists() else {}, patient)
 
     finish(guarded(forget))
 

@@ -1,4 +1,5 @@
-"""Removes a patient from every table and shard of this workspace, and says which runs and models saw the patient.
+"""Removes a patient from every table and shard of this workspace and of `ingest folder`, and says which runs and models
+saw the patient.
 
 The patient's pseudonym is noted beside the key: no later listing has the patient, though the archive may.
 """
@@ -7,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.core import paths, tracking
-from components.core.params import Params
+from components.core.params import Dataset
 from components.core.pseudonyms import Pseudonyms, forgotten_file, forgotten_patients
 from components.core.records.image_store import drop_everywhere, entry_name
 from components.core.records.labels import StudyLabels
 from components.core.records.shards import ImageShards, ShardWriter
 from components.core.records.tables import read_arrow, read_metadata, read_table, write_table
 from components.core.records.whole import whole_file, whole_folder, write_json
-from components.core.state import images_state
+from components.core.state import folder_inventory, folder_outputs, images_state
 from components.inventory.members import had_member, strike
 
+FOLDER = "folder"  # what pseudonyms call the dataset of `ingest folder`
 IDS = ("patient_id", "study_id", "image_id", "id")
 LATER = """Not touched, since they are not this workspace's own:
   the archive itself;
@@ -42,44 +44,52 @@ class Traces:
 
     Attributes:
         dataset: its name.
+        out: where `ingest folder` put its shards, None for a dataset of the workspace.
         patient_id: the pseudonym.
         ids: the pseudonyms of the patient, the studies and the images.
         entries: the names of the images in the store.
     """
 
     dataset: str
+    out: Path | None
     patient_id: str
     ids: frozenset[str]
     entries: tuple[str, ...]
 
 
-def forget(params: Params, patient: str) -> None:
-    """Forget a patient in every dataset that has one of this name; prints what was done.
+def forget(datasets: Mapping[str, Dataset], patient: str) -> None:
+    """Forget a patient in every dataset and folder that has one of this name; prints what was done.
 
     Args:
-        params: of this workspace.
+        datasets: of this workspace, by their names.
         patient: as the archive calls them.
 
     Raises:
-        ValueError: no inventory of this workspace has the patient, and none was told to forget the patient.
+        ValueError: no inventory of this workspace or of `ingest folder` has the patient, and none was told to forget
+            the patient.
     """
-    known = [traces for name in params.datasets if (traces := _traces(params, name, patient)) is not None]
+    found = [_traces(paths.inventory_table(name), name, None, own.root, patient) for name, own in datasets.items()]
+    found += [_traces(folder_inventory(out), FOLDER, out, root, patient) for out, root in folder_outputs()]
+    known = [traces for traces in found if traces is not None]
     if not known:
-        raise ValueError(f"no table in {paths.INVENTORY} has that patient: nothing was changed")
+        raise ValueError(
+            f"no table in {paths.INVENTORY} or beside an output of `ingest folder` has that patient: nothing changed"
+        )
     _note({traces.patient_id for traces in known})
     for traces in known:
         entries = drop_everywhere(images_state(), traces.entries)
-        print(f"{traces.dataset}: forgot {len(traces.ids)} ids, {entries} images in the store")
-        for path in _rewrite(traces):
+        print(f"{traces.out or traces.dataset}: forgot {len(traces.ids)} ids, {entries} images in the store")
+        for path in _rewrite(traces) if traces.out is None else _rewrite_folder(traces.out, traces.ids):
             print(f"  {path}")
+        if traces.out is not None:
+            continue  # no run of the pipeline reads it
         for line in _runs(traces):
             print(f"  {line}")
         strike(traces.dataset, traces.patient_id)
     print(LATER)
 
 
-def _traces(params: Params, dataset: str, patient: str) -> Traces | None:
-    table = paths.inventory_table(dataset)
+def _traces(table: Path, dataset: str, out: Path | None, root: str, patient: str) -> Traces | None:
     if not table.exists():
         return None
     patient_id = Pseudonyms.from_key_file().name("patient", dataset, patient)
@@ -88,9 +98,8 @@ def _traces(params: Params, dataset: str, patient: str) -> Traces | None:
     if not rows and patient_id not in forgotten_patients():
         return None
     ids = {patient_id} | {row[key] for row in rows for key in IDS[:3] if row[key] is not None}
-    root = params.datasets[dataset].root
     entries = [entry_name(root, row["uri"], row["version"]) for row in rows if row["version"] is not None]
-    return Traces(dataset, patient_id, frozenset(ids), tuple(entries))
+    return Traces(dataset, out, patient_id, frozenset(ids), tuple(entries))
 
 
 def _note(patient_ids: set[str]) -> None:
@@ -124,6 +133,16 @@ def _rewrite(traces: Traces) -> list[Path]:
                 shutil.rmtree(path)
                 changed.append(path)
     return changed
+
+
+def _rewrite_folder(out: Path, ids: Collection[str]) -> list[Path]:
+    """Take the patient out of an output of `ingest folder` and, when that is done, out of the table beside it."""
+    changed = []
+    if (out / "manifest.parquet").exists() and _has(out, ids):
+        _rewrite_images(out, ids)
+        changed.append(out)
+    table = folder_inventory(out)
+    return [*changed, table] if _rewrite_table(table, ids) else changed
 
 
 def _has(folder: Path, ids: Iterable[str]) -> bool:

@@ -62,6 +62,8 @@ def test_one_image_in_every_lossless_syntax_gives_one_shard_row(tmp_path: Path, 
         (("dicom/sub", "--out", "dicom"), "dicom holds something else than an earlier run's outputs"),
         (("dicom", "--out", "dicom/sub/b.dcm"), "dicom/sub/b.dcm holds something else than"),
         (("dicom", "--out", "."), ". is no name of a new folder"),
+        (("dicom", "--out", "out\udcff"), "the name of DIR or OUT is not UTF-8"),
+        (("dicom\udcff", "--out", "out"), "the name of DIR or OUT is not UTF-8"),
     ],
 )
 def test_what_a_user_can_get_wrong(tmp_path: Path, command: Command, arguments: tuple[str, ...], sentence: str) -> None:

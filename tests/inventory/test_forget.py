@@ -18,7 +18,8 @@ from components.core.records.whole import write_json
 from components.ingest import stage as ingest
 from components.inventory import stage as inventory
 from components.inventory.forget import forget
-from tests.archive_files import STUDIES, write_mimic
+from tests.archive_files import STUDIES, write, write_mimic
+from tests.dicom_files import chest, radiograph
 
 PATIENT, OTHER = "10000032", "10000764"
 IMAGES = paths.IMAGES / "mimic_cxr"
@@ -91,7 +92,7 @@ def test_no_file_has_the_patient_any_more_and_the_others_stay(params: parameters
     before = holders(kept)
     entries = sum("images" in path.parts and "state" in path.parts for path in files())
     assert len(holders(gone)) >= 5
-    forget(params, PATIENT)
+    forget(params.datasets, PATIENT)
     assert holders(gone) == set()
     assert holders(kept) == before
     assert sum("images" in path.parts and "state" in path.parts for path in files()) == entries - 3
@@ -100,7 +101,7 @@ def test_no_file_has_the_patient_any_more_and_the_others_stay(params: parameters
 
 
 def test_a_later_run_ends_with_the_same_bytes_though_the_archive_has_the_patient(params: parameters.Params) -> None:
-    forget(params, PATIENT)
+    forget(params.datasets, PATIENT)
     table = read_table(paths.inventory_table("mimic_cxr"), "inventory")
     images = digests(IMAGES)
     listed_and_ingested(params)
@@ -121,7 +122,7 @@ def test_the_runs_and_models_that_saw_the_patient_are_named(
     client.create_registered_model("medslip")
     run = next(run for run in client.search_runs([tracking.experiment_id(client)]) if run.info.run_name == "register")
     client.create_model_version("medslip", "nowhere", run.info.run_id)
-    forget(params, PATIENT)
+    forget(params.datasets, PATIENT)
     lines = [line.strip().split(" (")[0] for line in capsys.readouterr().out.splitlines() if "seen by" in line]
     assert sorted(lines) == [
         "may have been seen by run run nothing",
@@ -140,4 +141,38 @@ def test_a_patient_whom_nobody_knows(params: parameters.Params, tmp_path: Path, 
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == "error: no table in data/inventory has that patient: nothing was changed\n"
+    assert done.stderr == (
+        "error: no table in data/inventory or beside an output of `ingest folder` has that patient: nothing changed\n"
+    )
+
+
+def test_an_output_of_ingest_folder_is_reached_without_a_workspace(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = {"MEDSLIP_STATE_DIR": str(tmp_path / "state"), KEY_FILE_VARIABLE: str(tmp_path / "own.key")}
+    environment = {**os.environ, **state, "PYTHONPATH": str(repository), "MEDSLIP_WORKERS": "1"}
+
+    def command(room: str, *arguments: str) -> None:
+        subprocess.run([sys.executable, "-m", f"components.{room}", *arguments], env=environment, check=True)
+
+    for patient in (PATIENT, OTHER):
+        own = {"PatientID": patient, "StudyInstanceUID": f"1.{patient}", "SOPInstanceUID": f"1.{patient}.1"}
+        write(tmp_path, f"dicom/{own['SOPInstanceUID']}", radiograph(chest(), **own))
+    command("ingest", "folder", "dicom", "--out", "out", "--size", "32")
+    gone = read_table(Path("out.inventory.parquet"), "inventory")
+    gone = gone[gone["patient"] == PATIENT]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    command("inventory", "forget", PATIENT)
+    monkeypatch.chdir(tmp_path)
+    assert np.load("out/shard-00000.npy").shape == (1, 32, 32)
+    words = (
+        read_table(Path("out/manifest.parquet"), "manifest").to_csv()
+        + read_table(Path("out.inventory.parquet"), "inventory").to_csv()
+    )
+    assert OTHER in words
+    assert not any(name in words for name in (PATIENT, *gone["image_id"], *gone["patient_id"]))
+    before = digests(Path("out"))
+    command("ingest", "folder", "dicom", "--out", "out", "--size", "32")
+    assert digests(Path("out")) == before

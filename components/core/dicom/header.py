@@ -26,14 +26,16 @@ OTHER_MODALITIES_WORDS = """
     RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XC
 """
 OTHER_MODALITIES = frozenset(OTHER_MODALITIES_WORDS.split())
-# The standard's words for parts of the body that a chest radiograph does not show (PS3.16, Annex L), without blanks.
+# The standard's words for parts of the body that no chest radiograph is of (PS3.16, Annex L), letters only.
 OTHER_BODY_PARTS_WORDS = """
-    ABDOMEN ABDOMENPELVIS ANKLE ARM BLADDER BRAIN BREAST BUTTOCK CALCANEUS CALF CHEEK COCCYX COLON CSPINE ELBOW
-    EXTREMITY EYE FACE FINGER FOOT FOREARM GALLBLADDER HAND HEAD HEADNECK HIP HUMERUS JAW KIDNEY KNEE LARYNX LEG
-    LSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PANCREAS PAROTID PATELLA PELVIS PENIS PROSTATE RECTUM SACRUM SCALP
-    SCROTUM SKULL SINUS SSPINE TESTIS THIGH THUMB TIBIA TOE TONGUE UTERUS VAGINA WRIST ZYGOMA
+    ABDOMEN ABDOMENPELVIS ANKLE ARM BLADDER BRAIN BREAST BUTTOCK CALCANEUS CALF CERVICALSPINE CHEEK COCCYX COLON
+    CSPINE CTSPINE ELBOW EXTREMITY EYE FACE FINGER FOOT FOREARM GALLBLADDER HAND HEAD HEADNECK HIP HUMERUS JAW KIDNEY
+    KNEE LARYNX LEG LSPINE LSSPINE LUMBARSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PANCREAS PAROTID PATELLA PELVIS PENIS
+    PROSTATE RECTUM SACRUM SCALP SCROTUM SKULL SINUS SPINE SSPINE TESTIS THIGH THORACICSPINE THUMB TIBIA TLSPINE TOE
+    TONGUE TSPINE UTERUS VAGINA WRIST ZYGOMA
 """
 OTHER_BODY_PARTS = frozenset(OTHER_BODY_PARTS_WORDS.split())
+BURNED_IN = frozenset(("YES", "Y", "TRUE"))  # the standard has YES alone
 AGE_BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"))
 PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 
@@ -81,13 +83,14 @@ def refuse_by_header(dataset: Dataset, allow: Collection[Objection]) -> None:
     Raises:
         Refused: modality, body_part, or burned_in (Burned In Annotation, PS3.3, C.7.6.1).
     """
-    words = {keyword: text(dataset, keyword).upper() for keyword in ("Modality", "BodyPartExamined")}
-    if "modality" not in allow and words["Modality"] in OTHER_MODALITIES:
-        raise Refused("modality", f"the header gives the modality {words['Modality']}: no radiograph")
-    part = words["BodyPartExamined"].replace(" ", "")
+    modality, part, burned_in = (
+        _letters(dataset, word) for word in ("Modality", "BodyPartExamined", "BurnedInAnnotation")
+    )
+    if "modality" not in allow and modality in OTHER_MODALITIES:
+        raise Refused("modality", f"the header gives the modality {modality}: no radiograph")
     if "body_part" not in allow and part in OTHER_BODY_PARTS:
         raise Refused("body_part", f"the header gives the body part {part}: no chest")
-    if "burned_in" not in allow and text(dataset, "BurnedInAnnotation").upper() == "YES":
+    if "burned_in" not in allow and burned_in in BURNED_IN:
         raise Refused("burned_in", "the header says that text is burned into the pixels")
 
 
@@ -116,6 +119,11 @@ def age_band(years: int | None) -> str | None:
     if years is None or years < 0:
         return None
     return next((band for last, band in AGE_BANDS if years <= last), "80+")
+
+
+def _letters(dataset: Dataset, keyword: str) -> str:
+    """The letters of a word however it is spelled: `l-spine` and `L SPINE` are LSPINE."""
+    return "".join(filter(str.isalpha, text(dataset, keyword).upper()))
 
 
 def _view(dataset: Dataset) -> str:

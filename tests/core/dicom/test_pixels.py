@@ -312,7 +312,11 @@ def test_a_report_object_has_no_pixels() -> None:
     [
         ({"Modality": "CT"}, "modality"),
         ({"BodyPartExamined": "HAND"}, "body_part"),
+        ({"BodyPartExamined": "L-SPINE"}, "body_part"),
+        ({"BodyPartExamined": "T spine"}, "body_part"),
         ({"BurnedInAnnotation": "YES"}, "burned_in"),
+        ({"BurnedInAnnotation": " yes"}, "burned_in"),
+        ({"BurnedInAnnotation": "Y"}, "burned_in"),
     ],
 )
 def test_the_header_is_taken_at_its_word_unless_allowed(elements: dict[str, str], reason: Objection) -> None:
