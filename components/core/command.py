@@ -55,7 +55,7 @@ def guarded(action: Callable[[], None]) -> int:
         print(f"try again: {error}", file=sys.stderr)
         return TRY_AGAIN
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         print("try again: the disk is full; what stood there before is as it was", file=sys.stderr)
         return TRY_AGAIN
