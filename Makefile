@@ -10,7 +10,7 @@ ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup setup-airflow demo services services-stop airflow-demo test soak lint format lock mlflow \
+.PHONY: help setup setup-airflow demo ablate compare services services-stop airflow-demo test soak lint format lock mlflow \
   benchmark-reports benchmark-medspacy benchmark-ingest
 
 help: setup ## Show this help
@@ -49,6 +49,12 @@ services-stop: setup ## End MLflow, Airflow and whatever they run
 
 airflow-demo: services ## The same way as demo, triggered in Airflow and followed here
 	@$(BIN)/python -m pipelines.airflow.demo
+
+ablate: setup ## Train with every mend taken back, and the baselines, on a small phantom: one table (resumable)
+	$(BIN)/python -m pipelines grid comparisons/ablation.yaml
+
+compare: setup ## MeDSLIP against the baselines on the demo's archives: the model card's table (hours, resumable)
+	$(BIN)/python -m pipelines grid comparisons/compare.yaml
 
 test: setup setup-airflow ## Run every test
 	$(BIN)/python -m pytest

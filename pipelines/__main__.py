@@ -10,10 +10,11 @@ from components.core.command import guarded
 from components.core.params import load, read_yaml
 from pipelines.arrivals import count_images
 from pipelines.graph import read_graph
+from pipelines.grid import GridRun
 from pipelines.run import log_outcome, run_and_log, run_graph
 from pipelines.scheduled import Request, prepare, publish, run_of_workspace
 from pipelines.stage import PATIENCE_SECONDS, STOPPED, Outcome, outcome_file, run_stage, stops_as_interrupts
-from pipelines.workspace import list_workspaces, make_workspace, prune_workspaces, run_params, uncommitted_code
+from pipelines.workspace import list_workspaces, make_workspace, prune_workspaces, resolve, run_params, uncommitted_code
 
 IN_WORDS = {
     "ran": "ran",
@@ -91,6 +92,20 @@ def _graph(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _grid(arguments: argparse.Namespace) -> int:
+    """`grid`: its cells and the table, only the table, or (for ourselves) one lane."""
+    run = GridRun(arguments.file, resolve(arguments.revision), arguments.lanes)
+    if arguments.lane is not None:
+        run.run_lane(arguments.lane)
+        return 0
+    if not arguments.table:
+        run.prepare()
+        status = run.run()
+        if status:
+            return status
+    return run.compare(arguments.out)
+
+
 def _workspaces(arguments: argparse.Namespace) -> int:
     """`workspaces list` and `workspaces prune`."""
     if arguments.action == "prune" and not arguments.days >= 0:  # nan, too
@@ -144,6 +159,16 @@ def _parser() -> argparse.ArgumentParser:
 
     graph = commands.add_parser("graph", help="print the stages and what each waits for")
     graph.set_defaults(action_of=_graph)
+
+    grid = commands.add_parser("grid", help="run cells that differ in parameters, and compare them")
+    grid.add_argument("file", type=Path, help="a grid, such as comparisons/ablation.yaml")
+    grid.add_argument("--lanes", type=int, default=2, help="how many cells side by side (default %(default)s)")
+    grid.add_argument("--revision", default="HEAD", help="the commit that every cell runs (default %(default)s)")
+    grid.add_argument("--table", action="store_true", help="only the table of what is done")
+    grid.add_argument("--out", type=Path, default=Path("comparisons"), metavar="DIR", help="where the table goes "
+                      "(default %(default)s)")  # fmt: skip
+    grid.add_argument("--lane", type=int, help=argparse.SUPPRESS)
+    grid.set_defaults(action_of=_grid)
 
     workspaces = commands.add_parser("workspaces", help="list the workspaces of earlier runs, or remove old ones")
     workspaces.add_argument("action", choices=["list", "prune"])

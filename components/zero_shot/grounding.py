@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from components.core.metrics.estimate import Estimate, PatientBootstrap, mean_estimate, rounded
 from components.core.metrics.grounding import normalised, overlap, peak, points_into
@@ -89,6 +90,24 @@ def _pointing(
 def _chosen(values_N: npt.NDArray[np.float64], threshold: float, n: int, bootstrap: PatientBootstrap) -> dict[str, Any]:
     estimate: Estimate = mean_estimate(values_N, bootstrap)
     return {**estimate.figure(), "n": n, "threshold": threshold, "source": "largest mean Dice on validation patients"}
+
+
+def judged_places(places: dict[str, list[Place]], map_of: MapOf, patient_of: dict[str, str]) -> pd.DataFrame:
+    """How well the map of every test place shows it; the rows that the schema of places wants."""
+    test, threshold = places["test"], best_threshold(places["validate"], map_of)
+    values_N2 = np.full((len(test), 2), np.nan)
+    if threshold is not None:
+        values_N2 = overlaps(test, map_of, np.array([threshold]))[:, :, 0]
+    return pd.DataFrame(
+        {
+            "image_id": [place.image_id for place in test],
+            "patient_id": [patient_of[place.image_id] for place in test],
+            "name": [place.name for place in test],
+            "hit": [points_into(peak(map_of(place)), place.mask_SS) for place in test],
+            "iou": values_N2[:, 0],
+            "dice": values_N2[:, 1],
+        }
+    )
 
 
 def grounding_figures(

@@ -21,7 +21,7 @@ from components.core.records.views import FRONTAL
 from components.core.records.whole import whole_folder
 from components.core.vocabulary import VISIBLE, class_map
 from components.zero_shot.classification import Judged, by_severity, figures_of
-from components.zero_shot.grounding import MapOf, grounding_figures, map_reader
+from components.zero_shot.grounding import MapOf, grounding_figures, judged_places, map_reader
 from components.zero_shot.places import Place, annotated_places, drawn_places
 from components.zero_shot.plots import draw_overlays, draw_reliability, draw_roc
 from components.zero_shot.predict import Answers, ask, batches, by_class
@@ -238,6 +238,10 @@ def run(params: Params, name: str) -> dict[str, Any]:
     with whole_folder(paths.PREDICTIONS / "zero_shot" / name) as folder:
         table = pd.concat([predictions_of(judged) for judged in truths], ignore_index=True)
         write_table(folder / "predictions.parquet", table, "predictions")
+        if grounding is not None:
+            patient_of = dict(zip(dataset.images["image_id"], dataset.images["patient_id"], strict=True))
+            rows = judged_places(grounding.places, grounding.map_of, patient_of)
+            write_table(folder / "places.parquet", rows, "places")
     with whole_folder(paths.PLOTS / "zero_shot" / name) as folder:
         draw(folder, dataset, shards, truths, grounding, params)
     return figures

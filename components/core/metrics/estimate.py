@@ -89,6 +89,28 @@ class Estimate:
         return cls(float(np.mean(values)), np.where(count_R > 0, total_R / np.maximum(count_R, 1), np.nan))
 
 
+def over_seeds(estimates: Sequence[Estimate], seed: int) -> Estimate:
+    """The mean of one figure over trainings with several seeds; its resamples draw seeds as well as patients.
+
+    A bootstrap of few seeds makes their spread too small by the share (S - 1) / S; the drawn deviations are scaled up
+    for it (Davison and Hinkley, Bootstrap Methods and their Application, section 2.3). Of a single seed nothing is
+    known but its patients.
+
+    Args:
+        estimates: of each seed, on the same resamples of the same patients.
+        seed: of the draws; the same seed draws the same, so that differences of such means are paired too.
+    """
+    count = len(estimates)
+    samples_SR = np.stack([estimate.samples_R for estimate in estimates])
+    value = float(np.mean([estimate.value for estimate in estimates]))
+    if count == 1:
+        return Estimate(value, samples_SR[0])
+    drawn_RS = np.random.default_rng(seed).integers(count, size=(samples_SR.shape[1], count))
+    share_SR = np.stack([(drawn_RS == number).mean(1) for number in range(count)])
+    weights_SR = 1 / count + (share_SR - 1 / count) * np.sqrt(count / (count - 1))
+    return Estimate(value, (weights_SR * samples_SR).sum(0))
+
+
 def rounded(number: float) -> float | None:
     """A number as it stands in a metrics file: six decimals, null where it is not finite."""
     return round(float(number), DECIMALS) if np.isfinite(number) else None

@@ -164,6 +164,18 @@ PREDICTIONS = pa.schema(
     ]
 )
 
+# One row a place of a finding in a test image: how well the finding's map shows it.
+PLACES = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("patient_id", pa.string()),
+        ("name", pa.string()),  # the finding
+        ("hit", pa.bool_()),  # the pointing game
+        ("iou", pa.float64()),  # at the threshold chosen on validation patients, null where there is none
+        ("dice", pa.float64()),
+    ]
+)
+
 # What the phantom drew, outside the archive: one row a finding of an image, in source pixels. `source_sha256` is the
 # digest of the DICOM file, by which evaluation finds the image.
 DRAWN = pa.schema(
@@ -210,6 +222,7 @@ SCHEMAS = {
     "findings": FINDINGS,
     "unmatched": UNMATCHED,
     "predictions": PREDICTIONS,
+    "places": PLACES,
     "drawn": DRAWN,
     "drawn_images": DRAWN_IMAGES,
     "asserted": ASSERTED,

@@ -1,0 +1,95 @@
+"""The cells of a grid against its reference cell: paired over patients and seeds."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from components.core.comparison.cells import SCRATCH, SEED, Figure, figures_of
+from components.core.comparison.table import Archive, Comparison, FigureKind, MadeOn, Row
+from components.core.metrics.estimate import DECIMALS, over_seeds
+from components.core.records.tables import read_table
+from components.core.records.whole import read_json
+
+ByFigure = dict[tuple[str, str], dict[int, Figure]]  # (figure, cell) → seed → figure
+
+
+def archive_of(images: Path) -> Archive:
+    """What is said of an archive, from its shards' manifest."""
+    manifest = read_table(images / "manifest.parquet", "manifest")
+    return Archive(
+        digest=hashlib.sha256((images / "manifest.parquet").read_bytes()).hexdigest(),
+        studies=int(manifest["study_id"].nunique()),
+        images=len(manifest),
+    )
+
+
+def read_figures(folder: Path, cells: list[str], seeds: list[int]) -> ByFigure:
+    """The figures of every cell and seed that is done.
+
+    `scratch` stands beside every cell, and is the same there: the first that has it speaks for it.
+    """
+    found: ByFigure = {}
+    for cell in cells:
+        for seed in seeds:
+            if (folder / cell / str(seed)).is_dir():
+                for figure in figures_of(folder / cell / str(seed), cell):
+                    found.setdefault((figure.kind.name, figure.cell), {}).setdefault(seed, figure)
+    return found
+
+
+def row_of(name: str, cell: str, figures: dict[int, Figure], reference: dict[int, Figure]) -> Row:
+    """A cell in one figure and its difference to the reference, over the seeds that both have."""
+    seeds = sorted(figures.keys() & reference.keys())
+    mine = over_seeds([figures[seed].estimate for seed in seeds], SEED)
+    gain = over_seeds([figures[seed].estimate - reference[seed].estimate for seed in seeds], SEED)
+    interval, gained = mine.figure(), gain.figure()
+    low, high = gained["low"], gained["high"]
+    return Row(
+        cell=cell,
+        figure=name,
+        value=round(mine.value, DECIMALS),
+        low=interval["low"],
+        high=interval["high"],
+        difference=round(gain.value, DECIMALS),
+        difference_low=low,
+        difference_high=high,
+        differs=low is not None and high is not None and (low > 0 or high < 0),
+        patients=min(figures[seed].patients for seed in seeds),
+        seeds=len(seeds),
+    )
+
+
+def compared(folder: Path, images: Path) -> Comparison:
+    """The comparison of a grid, as far as it has come.
+
+    Args:
+        folder: of the grid (see `components.core.comparison.cells`).
+        images: `data/images` of a workspace of the grid.
+
+    Raises:
+        ValueError: nothing is there to compare, or a file is missing or of another version.
+    """
+    grid: dict[str, Any] = read_json(folder / "grid.json")
+    found = read_figures(folder, grid["cells"], grid["seeds"])
+    reference = grid["reference"]
+    kinds: dict[str, FigureKind] = {}
+    for (name, cell), figures in found.items():
+        if cell == reference:
+            kinds[name] = next(iter(figures.values())).kind
+    if not kinds:
+        raise ValueError(f"{folder}: the reference cell {reference} is not done yet: there is nothing to compare")
+    rows = [
+        row_of(name, cell, found[name, cell], found[name, reference])
+        for name in kinds
+        for cell in [reference, *(cell for cell in [*grid["cells"], SCRATCH] if cell != reference)]
+        if (name, cell) in found and found[name, cell].keys() & found[name, reference].keys()
+    ]
+    archives = {place.name: archive_of(place) for place in sorted(images.iterdir()) if place.is_dir()}
+    return Comparison(
+        name=grid["name"],
+        made_on=MadeOn(revision=grid["revision"], archives=archives),
+        seeds=tuple(grid["seeds"]),
+        reference=reference,
+        figures=tuple(kinds.values()),
+        rows=tuple(rows),
+    )
