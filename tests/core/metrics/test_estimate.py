@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.core.metrics.estimate import Estimate, PatientBootstrap, mean_estimate
+from components.core.metrics.estimate import Estimate, PatientBootstrap, mean_estimate, over_seeds
 from components.core.metrics.ranking import auroc_estimate
 
 
@@ -78,3 +78,22 @@ def test_an_undefined_figure_is_null_not_a_number() -> None:
 def test_no_image_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one image"):
         PatientBootstrap([], 100, seed=0)
+
+
+def test_seeds_are_drawn_as_patients_are() -> None:
+    """Two seeds without any spread over patients: the variance is that of a mean of two, s² / 2."""
+    seeds = [Estimate(value, np.full(20_000, value)) for value in (0.6, 0.8)]
+    mean = over_seeds(seeds, seed=3)
+    assert mean.value == pytest.approx(0.7)
+    assert mean.samples_R.mean() == pytest.approx(0.7, abs=0.003)
+    assert mean.samples_R.var() == pytest.approx(np.var([0.6, 0.8], ddof=1) / 2, rel=0.05)
+    alone = over_seeds(seeds[:1], seed=3)
+    assert alone.samples_R.tolist() == seeds[0].samples_R.tolist()
+
+
+def test_seeds_are_paired_in_differences() -> None:
+    """Both cells get the same seeds drawn: a difference that every seed agrees on has no spread of seeds."""
+    mine = [Estimate(value, np.full(100, value)) for value in (0.6, 0.8)]
+    other = [Estimate(value - 0.1, np.full(100, value - 0.1)) for value in (0.6, 0.8)]
+    gain = over_seeds(mine, seed=3) - over_seeds(other, seed=3)
+    np.testing.assert_allclose(gain.samples_R, 0.1)
