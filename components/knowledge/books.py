@@ -1,7 +1,6 @@
-"""The two books: what the text encoder makes of every pathology's definition and every anatomy's prompt."""
+"""The two books on disk, and how well they tell their terms apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from components.core.records.whole import write_json
+from components.core.text.books import Books
 from components.core.vocabulary import ANATOMIES, ANATOMY_PROMPT, DEFINITIONS, DISPLAY, PARTNERS, PATHOLOGIES
-from components.knowledge.encoder import TextEncoder
 
 VERSION = "1"
 NEAREST_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Books:
-    """The entries in the order of the vocabulary: `pathologies` [P, T] and `anatomies` [A, T], float32."""
-
-    pathologies: Tensor
-    anatomies: Tensor
-
-
-def make_books(encoder: TextEncoder) -> Books:
-    """Encode every definition, and "It is located at {name}." of every anatomy, once.
-
-    Raises:
-        ValueError: two entries are the same or an entry is not finite: the encoder cannot tell terms apart.
-    """
-    books = Books(
-        encoder.encode([DEFINITIONS[name] for name in PATHOLOGIES]),
-        encoder.encode([ANATOMY_PROMPT.format(name=name) for name in ANATOMIES]),
-    )
-    for kind, book in (("pathologies", books.pathologies), ("anatomies", books.anatomies)):
-        if not book.isfinite().all() or len(book.unique(dim=0)) < len(book):
-            raise ValueError(f"the text encoder cannot tell all {kind} apart: give another knowledge.text_encoder")
-    return books
 
 
 def cosines(book_NT: Tensor) -> np.ndarray:

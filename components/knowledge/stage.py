@@ -14,9 +14,10 @@ from components.core.archives import open_archive
 from components.core.params import Params
 from components.core.records.tables import read_table
 from components.core.records.whole import whole_folder
-from components.knowledge.books import books_figures, make_books, write_books
+from components.core.text.books import make_books
+from components.core.text.encoder import TextEncoder, load_encoder
+from components.knowledge.books import books_figures, write_books
 from components.knowledge.corpus import read_corpus
-from components.knowledge.encoder import TextEncoder, load_encoder
 from components.knowledge.training import train
 
 TEXT_ENCODER = "text_encoder"

@@ -16,9 +16,9 @@ from torch.nn import functional
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, DataCollatorForLanguageModeling
 
 from components.core.params import TextTraining
+from components.core.text.encoder import TextEncoder
 from components.core.vocabulary import ANATOMIES, ANATOMY_PROMPT, DEFINITIONS, DISPLAY, PATHOLOGIES
 from components.knowledge.corpus import Corpus, vocabulary_texts
-from components.knowledge.encoder import TextEncoder
 from components.knowledge.wordpieces import MAX_LENGTH, learn_pieces, make_tokenizer
 
 HEAD_WIDTH = 32

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 from components.core import paths
+from components.core.text.books import Books
+from components.core.text.encoder import load_encoder
 from components.core.vocabulary import ANATOMIES, DEFINITIONS, PATHOLOGIES
-from components.knowledge.books import Books, books_figures
-from components.knowledge.encoder import load_encoder
+from components.knowledge.books import books_figures
 from components.knowledge.stage import run
 from tests.knowledge.conftest import small_params
 
@@ -88,13 +89,13 @@ def test_given_encoder_needs_no_archive_and_leaves_no_path(knowledge, figures, r
 
 
 def test_folder_without_encoder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"knowledge\.text_encoder: .*: the folder holds no encoder"):
+    with pytest.raises(ValueError, match=r"the text encoder .*: the folder holds no encoder"):
         load_encoder(str(tmp_path))
 
 
 def test_name_that_is_nowhere_is_refused(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match=r"knowledge\.text_encoder: no/such-bert: no such folder"):
+    with pytest.raises(ValueError, match=r"the text encoder no/such-bert: no such folder"):
         load_encoder("no/such-bert")
 
 

@@ -1,5 +1,6 @@
 """A trained model as a folder: weights, configuration, vocabulary. Equal models give equal bytes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ def load(folder: Path) -> VisionLanguageModel:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} does not exist: run pretrain first")
+    lacking = [name for name in (CONFIG, VOCABULARY, WEIGHTS) if not (folder / name).is_file()]
+    if lacking:
+        raise ValueError(f"{folder} is no model: {', '.join(lacking)} does not exist")
     if read_json(folder / VOCABULARY) != _vocabulary():
         raise ValueError(f"{folder / VOCABULARY} is not this code's vocabulary: run pretrain again")
     config = _read_config(folder / CONFIG)
@@ -66,8 +70,6 @@ def _read_config(path: Path) -> Config:
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist: run pretrain first")
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -90,4 +92,16 @@ def _fill(model: VisionLanguageModel, weights: dict[str, torch.Tensor], path: Pa
             raise ValueError(
                 f"{path}: {name} has shape {tuple(tensor.shape)}, config.json says {tuple(expected[name].shape)}"
             )
+    refuse_not_finite(weights, str(path))
     model.load_state_dict(weights)
+
+
+def refuse_not_finite(weights: Mapping[str, torch.Tensor], source: str) -> None:
+    """Refuse weights that no model can be used with.
+
+    Raises:
+        ValueError: a value is infinite or not a number.
+    """
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{source}: {name} holds values that are not finite")

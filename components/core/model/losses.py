@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from components.core.model.medslip import Outputs
+from components.core.model.medslip import Outputs, full_precision
 from components.core.params import NegativesFrom
 from components.core.records.labels import UNCERTAIN
 
@@ -46,11 +46,6 @@ def existence_targets(labels_BAP: Tensor) -> tuple[Tensor, Tensor]:
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of the values where the mask is true; 0 where it is true nowhere."""
     return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
-
-
-def full_precision(logits: Tensor) -> Tensor:
-    """Half-precision logits as float32; others as they are."""
-    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
 def existence_loss(logits_BQ2: Tensor, targets_BQ: Tensor, positive_weight: float = 1.0) -> Tensor:

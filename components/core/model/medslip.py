@@ -14,6 +14,11 @@ from components.core.model.streams import Positions, Streams
 from components.core.model.trunk import STRIDE
 
 
+def full_precision(logits: Tensor) -> Tensor:
+    """Half-precision logits as float32; others as they are."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What one forward pass gives.
@@ -43,12 +48,12 @@ class Outputs:
     @property
     def presence_BP(self) -> Tensor:
         """Probability of each pathology (zero-shot classification)."""
-        return self.existence_p_BP2.float().softmax(-1)[..., 1]
+        return full_precision(self.existence_p_BP2).softmax(-1)[..., 1]
 
     @property
     def place_BAP(self) -> Tensor:
         """Probability of each anatomy for each pathology."""
-        return self.relation_BAP.float().sigmoid()
+        return full_precision(self.relation_BAP).sigmoid()
 
 
 def prototype_logits(z_BQD: Tensor, contrast: nn.Linear, book_KT: Tensor, temperature: float | None) -> Tensor:

@@ -19,9 +19,6 @@ class Trunk(nn.Module):
     Any backbone of the transformers library with one feature map of that stride fits in the same place.
     """
 
-    mean_13HW: Tensor
-    deviation_13HW: Tensor
-
     def __init__(self, sizes: TrunkSizes) -> None:
         super().__init__()
         self.channels = sizes.hidden_sizes[-1]
@@ -35,14 +32,18 @@ class Trunk(nn.Module):
                 out_features=["stage3"],
             )
         )
-        self.register_buffer("mean_13HW", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation_13HW", 255 * torch.tensor(IMAGENET_DEVIATION).view(1, 3, 1, 1), False)
 
     def normalise(self, images_B1HW: Tensor) -> Tensor:
-        """Grey levels 0 to 255, of any type, to three equal channels with ImageNet's mean and deviation."""
-        images_B1HW = images_B1HW.to(self.mean_13HW.dtype)
-        images_B3HW = (images_B1HW - self.mean_13HW) / self.deviation_13HW
-        return images_B3HW.contiguous(memory_format=torch.channels_last)
+        """Grey levels 0 to 255, of any type, to three equal channels with ImageNet's mean and deviation.
+
+        The constants are Python's numbers: a buffer of float32 would round them for a model in float64, too.
+        """
+        images_B1HW = images_B1HW.to(self.backbone.dtype)
+        channels = [
+            (images_B1HW - 255 * mean) / (255 * deviation)
+            for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
+        ]
+        return torch.cat(channels, 1).contiguous(memory_format=torch.channels_last)
 
     def forward(self, images_B1HW: Tensor) -> Tensor:
         """Patches [B, C, H / 16, W / 16] of grey images [B, 1, H, W] with levels 0 to 255 (uint8 or float).

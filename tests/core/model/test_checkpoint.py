@@ -81,6 +81,12 @@ def lacks_a_tensor(folder: Path) -> None:
     save_file(weights, folder / "weights.safetensors")
 
 
+def not_a_number(folder: Path) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    weights["norm.bias"][3] = torch.nan
+    save_file(weights, folder / "weights.safetensors")
+
+
 def lacks_a_book(folder: Path) -> None:
     weights = load_file(folder / "weights.safetensors")
     del weights["book_p_PT"]
@@ -97,7 +103,8 @@ def has_a_tensor_more(folder: Path) -> None:
     [
         (cut_short, "weights.safetensors is corrupt or cut short"),
         (garbage, "weights.safetensors is corrupt or cut short"),
-        (without_weights, "weights.safetensors does not exist"),
+        (without_weights, "is no model: weights.safetensors does not exist"),
+        (not_a_number, "norm.bias holds values that are not finite"),
         (other_vocabulary, "is not this code's vocabulary"),
         (other_width, "has shape .* config.json says"),
         (unknown_key, "config.json: model.depth"),
@@ -118,3 +125,8 @@ def test_what_does_not_fit_is_refused_in_a_sentence(folder: Path, damage: object
 def test_a_missing_folder_names_the_stage_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist: run pretrain first"):
         load(tmp_path / "nothing")
+
+
+def test_a_folder_that_is_no_model_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"is no model: config\.json, vocabulary\.json, weights\.safetensors"):
+        load(tmp_path)

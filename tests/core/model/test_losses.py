@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -20,55 +20,9 @@ from components.core.model.losses import (
 )
 from components.core.params import NegativesFrom
 from tests import small_model
+from tests.core.model import oracle
 
 NEGATIVES = 3  # so few that every query of these small books has enough
-
-
-def formula_existence(logits_BQ2: Tensor, targets_BQ: Tensor) -> Tensor:
-    """Cross-entropy, mean over entries whose target is 0 or 1; 0 where there is none."""
-    losses = []
-    for logits_Q2, targets_Q in zip(logits_BQ2, targets_BQ, strict=True):
-        for logits_2, target in zip(logits_Q2, targets_Q, strict=True):
-            if target >= 0:
-                losses.append(functional.cross_entropy(logits_2, target.long()))
-    return torch.stack(losses).mean() if losses else logits_BQ2.sum() * 0
-
-
-def formula_prototype(z_BQD: Tensor, project: nn.Linear, book_KT: Tensor, labels_BQK: Tensor, drawn: Tensor) -> Tensor:
-    """For each (study, query) with a present cell: the mean of the present entries against the drawn ones."""
-    losses = []
-    for study, labels_QK in enumerate(labels_BQK):
-        for query, labels_K in enumerate(labels_QK):
-            present = [k for k, label in enumerate(labels_K) if label == 1]
-            if not present:
-                continue
-            projected_T = project(z_BQD[study, query])
-            prototypes = [torch.stack([book_KT[k] for k in present]).mean(0)]
-            prototypes += [book_KT[k] for k in drawn[study, query]]
-            logits = torch.stack([prototype_T @ projected_T for prototype_T in prototypes])
-            losses.append(functional.cross_entropy(logits, torch.tensor(0)))
-    return torch.stack(losses).mean() if losses else z_BQD.sum() * 0
-
-
-def formula_relation(z_a_BAD: Tensor, z_p_BPD: Tensor, labels_BAP: Tensor) -> Tensor:
-    """BCEWithLogits of <z_a[i], z_p[j]> against M[i, j], mean over entries with M >= 0."""
-    losses = []
-    for study, anatomy, pathology in (labels_BAP >= 0).nonzero().tolist():
-        logit = z_a_BAD[study, anatomy] @ z_p_BPD[study, pathology]
-        target = labels_BAP[study, anatomy, pathology].to(logit.dtype)
-        losses.append(functional.binary_cross_entropy_with_logits(logit, target))
-    return torch.stack(losses).mean() if losses else z_a_BAD.sum() * 0
-
-
-def formula_targets(labels_BAP: Tensor) -> tuple[Tensor, Tensor]:
-    """y: 1 if a line holds a 1, else 0 if it holds a 0, else -1."""
-
-    def target(line: list[int]) -> int:
-        return 1 if 1 in line else 0 if 0 in line else -1
-
-    columns = [[target(column) for column in labels_AP.T.tolist()] for labels_AP in labels_BAP]
-    rows = [[target(row) for row in labels_AP.tolist()] for labels_AP in labels_BAP]
-    return torch.tensor(columns), torch.tensor(rows)
 
 
 def published_terms(model: MedSLIP, outputs: Outputs, labels_BAP: Tensor) -> dict[str, Tensor]:
@@ -76,16 +30,16 @@ def published_terms(model: MedSLIP, outputs: Outputs, labels_BAP: Tensor) -> dic
     present_BAP = labels_BAP == 1
     drawn_p = draw_negatives(present_BAP.transpose(1, 2), NEGATIVES, generator)
     drawn_a = draw_negatives(present_BAP, NEGATIVES, generator)
-    targets_BP, targets_BA = formula_targets(labels_BAP)
+    targets_BP, targets_BA = oracle.existence_targets(labels_BAP)
     z_p_BPD, z_a_BAD = outputs.z_p_BPD, outputs.z_a_BAD
     return {
-        "existence_p": formula_existence(model.existence_p(z_p_BPD), targets_BP),
-        "existence_a": formula_existence(model.existence_a(z_a_BAD), targets_BA),
-        "prototype_p": formula_prototype(
+        "existence_p": oracle.existence(model.existence_p(z_p_BPD), targets_BP),
+        "existence_a": oracle.existence(model.existence_a(z_a_BAD), targets_BA),
+        "prototype_p": oracle.prototype(
             z_p_BPD, model.contrast_p, model.book_a_AT, labels_BAP.transpose(1, 2), drawn_p
         ),
-        "prototype_a": formula_prototype(z_a_BAD, model.contrast_a, model.book_p_PT, labels_BAP, drawn_a),
-        "relation": formula_relation(z_a_BAD, z_p_BPD, labels_BAP),
+        "prototype_a": oracle.prototype(z_a_BAD, model.contrast_a, model.book_p_PT, labels_BAP, drawn_a),
+        "relation": oracle.relation(z_a_BAD, z_p_BPD, labels_BAP),
     }
 
 

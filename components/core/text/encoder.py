@@ -53,15 +53,15 @@ def load_encoder(name: str) -> TextEncoder:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         where = "the folder holds no encoder that can be read" if local else "no such folder, nor a model within reach"
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"knowledge.text_encoder: {name}: {where} ({reason})") from None
+        raise ValueError(f"the text encoder {name}: {where} ({reason})") from None
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
     if missing:
-        raise ValueError(f"knowledge.text_encoder: {name} lacks {len(missing)} weights, the first is {missing[0]}")
+        raise ValueError(f"the text encoder {name} lacks {len(missing)} weights, the first is {missing[0]}")
     if tokenizer.cls_token_id is None:
-        raise ValueError(f"knowledge.text_encoder: {name} has no [CLS] token: it must be a BERT")
+        raise ValueError(f"the text encoder {name} has no [CLS] token: it must be a BERT")
     if len(tokenizer) > model.config.vocab_size:
         raise ValueError(
-            f"knowledge.text_encoder: {name} has a tokenizer of {len(tokenizer)} pieces "
+            f"the text encoder {name} has a tokenizer of {len(tokenizer)} pieces "
             f"and a model for {model.config.vocab_size}"
         )
     return TextEncoder(model, tokenizer)
