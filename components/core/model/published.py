@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from components.core.model.checkpoint import refuse_not_finite
-from components.core.model.config import Config, Mends
+from components.core.model.config import Config
+from components.core.model.form import VisionLanguageModel
 from components.core.model.medslip import MedSLIP
-from components.core.params import Model, Trunk
+from components.core.params import Mends, Model, Trunk
 from components.core.records.whole import whole_file
 
 SIZES = Model(
@@ -30,8 +31,8 @@ NAMED = 20  # tensors in a sentence that refuses a checkpoint
 PREFIX = "module."  # of a model that was trained in parallel
 OTHER_NAMES = {"disease_embedding_layer": "pathology_embedding_layer"}  # some files of the inference code say so
 
-# A mend that says only where weights start leaves no trace in a trained model.
-EXPRESSIBLE = frozenset({"scaled_start"})
+# Mends that only the training knew: they leave no trace in how a trained model computes.
+OF_TRAINING = frozenset({"swapped_sides", "scaled_start", "negatives_from", "positive_weight"})
 
 STREAMS = {"p": "pathology", "a": "anatomy"}
 LAYER_PARTS = {"self_attention": "self_attn", "cross_attention": "multihead_attn", "expand": "linear1",
@@ -173,22 +174,24 @@ def _refuse(names: set[str], fault: str) -> None:
         raise ValueError("the checkpoint " + fault.format(", ".join(sorted(names)[:NAMED]) + more))
 
 
-def to_published(model: MedSLIP) -> dict[str, Tensor]:
+def to_published(model: VisionLanguageModel) -> dict[str, Tensor]:
     """The weights of a model in the published form, under the published names.
 
     Raises:
-        ValueError: the model has mends that the published form cannot express.
+        ValueError: the model is a baseline, or has mends that the published form cannot express.
     """
+    if not isinstance(model, MedSLIP):
+        raise ValueError(f"the published form is MeDSLIP's: {model.config.form} cannot be exported")
     mends = model.config.mends.model_dump()
     published = Mends().model_dump()
-    odd = [name for name in mends if mends[name] != published[name] and name not in EXPRESSIBLE]
+    odd = [name for name in mends if mends[name] != published[name] and name not in OF_TRAINING]
     if odd:
         raise ValueError(f"the published form cannot express this model's mends: {', '.join(odd)}")
     ours = model.state_dict()
     return {theirs: ours[name].detach().cpu().contiguous() for theirs, name in _places(model).items()}
 
 
-def write_published(model: MedSLIP, path: Path) -> None:
+def write_published(model: VisionLanguageModel, path: Path) -> None:
     """Write a model as a published checkpoint (see `to_published`)."""
     content: dict[str, Any] = {"model": to_published(model)}
     with whole_file(path) as temporary:
