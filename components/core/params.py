@@ -270,10 +270,26 @@ class ZeroShot(Section):
     overlays: int = Field(ge=0, le=200, description="How many grounding overlays are drawn.")
 
 
-class Finetune(Section):
-    """Classification with few labels."""
+class FinetuneTask(Section):
+    """What is fine-tuned, and on whose labels."""
 
-    tasks: tuple[Name, ...] = Field(min_length=1, description="Datasets with labels of their own to fine-tune on.")
+    dataset: Name = Field(description="A dataset with labels, masks or boxes of its own.")
+    kind: Literal["classification", "segmentation"] = Field(
+        description="classification takes the labels; segmentation the masks, and the boxes of images without one."
+    )
+
+
+class Finetune(Section):
+    """Classification and segmentation with few labels."""
+
+    tasks: dict[Name, FinetuneTask] = Field(min_length=1, description="The tasks by name.")
+    imagenet: Annotated[str, Field(min_length=1)] | None = Field(
+        description="File of a ResNet of the trunk's sizes trained on ImageNet, by torchvision's names or those of "
+        "transformers: one more start; not hashed, so give a changed file another name."
+    )
+    fidelity: Literal["paper", "improved"] = Field(
+        description="paper keeps the learning rate as published; improved warms up and comes down by a cosine."
+    )
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         min_length=1, description="Shares of the labelled patients."
     )
@@ -329,10 +345,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _names_known_datasets(self) -> "Params":
-        for key, names in (("pretrain.dataset", (self.pretrain.dataset,)), ("finetune.tasks", self.finetune.tasks)):
-            for name in names:
-                if name not in self.datasets:
-                    raise ValueError(f"{key}: {name!r} is not one of the datasets ({', '.join(self.datasets)})")
+        named = {f"finetune.tasks.{name}.dataset": task.dataset for name, task in self.finetune.tasks.items()}
+        for key, name in {"pretrain.dataset": self.pretrain.dataset, **named}.items():
+            if name not in self.datasets:
+                raise ValueError(f"{key}: {name!r} is not one of the datasets ({', '.join(self.datasets)})")
         if self.datasets[self.pretrain.dataset].layout not in WITH_REPORTS:
             raise ValueError(
                 f"pretrain.dataset: {self.pretrain.dataset!r} has no reports; the layout must be one of "

@@ -1,6 +1,6 @@
-"""Fine-tune with few labels: from the pretrained trunk and from scratch, at each share of the labelled patients.
+"""Learn a task from few labels: from the pretrained trunk and from scratch, at each share of the labelled patients.
 
-TASK is a dataset with labels of its own. Reads params.yaml (finetune), data/images and models/pretrained. Writes
+TASK is one of finetune.tasks in params.yaml. Reads params.yaml (finetune), data/images and models/pretrained. Writes
 metrics/finetune/TASK.json, models/finetuned/TASK, predictions/finetune/TASK and plots/finetune/TASK.
 """
 

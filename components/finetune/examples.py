@@ -1,65 +1,144 @@
-"""The labelled images of a dataset, and the subsets that a share of its patients gives. Axes: N images, C classes."""
+"""The labelled images of a dataset, and the subsets that a share of its patients gives. Axes: N images, C classes.
+
+A classification task takes the dataset's labels. A segmentation task takes its masks, and the pixels of its boxes where
+an image has no mask; a label that says that the finding is absent is an empty mask. What neither tells is left out, and
+counted under the reason.
+"""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from components.core.records.shards import ImageShards
 from components.core.records.tables import read_table
 from components.core.records.views import FRONTAL
+from components.finetune.outlines import Outline, oddities, outlines_of
 
 UNKNOWN = -1
+VALUES = {"positive": 1, "negative": 0}
+OUTLINE_REASONS = ("mask_of_another_size", "outlined_but_labelled_absent", "present_without_outline", "without_label")
+SPLITS = ("train", "validate", "test")
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Frontal images of a dataset that have a label.
+    """Frontal images of a dataset whose truth is known.
 
     Attributes:
         images: their rows of the manifest.
-        classes: the dataset's own classes, in alphabetical order.
-        truth_NC: int8, 1 present, 0 absent, -1 not labelled.
+        classes: the dataset's own classes, in alphabetical order; one, the area, for a segmentation.
+        truth_NC: int8, 1 present, 0 absent, -1 not labelled; for a segmentation whether the mask holds a pixel.
+        outlines: what the mask of each image is drawn from; empty for a classification.
+        left_out: how many images of the dataset are not among them, by the reason.
+        oddities: of a segmentation, how many masks and boxes say less than they should (see `outlines.oddities`).
     """
 
     images: pd.DataFrame
     classes: tuple[str, ...]
     truth_NC: npt.NDArray[np.int8]
+    outlines: tuple[Outline, ...]
+    left_out: Mapping[str, int]
+    oddities: Mapping[str, int] = field(default_factory=dict)
 
     def where(self, chosen_N: npt.NDArray[np.bool_]) -> "Labelled":
         """Some of the images."""
-        return Labelled(self.images[chosen_N].reset_index(drop=True), self.classes, self.truth_NC[chosen_N])
+        images = self.images[chosen_N].reset_index(drop=True)
+        outlines = tuple(self.outlines[place] for place in np.flatnonzero(chosen_N)) if self.outlines else ()
+        return replace(self, images=images, truth_NC=self.truth_NC[chosen_N], outlines=outlines)
 
-    def split(self, name: str) -> "Labelled":
-        """The images of one split."""
-        return self.where((self.images["split"] == name).to_numpy())
+    def split(self, *names: str) -> "Labelled":
+        """The images of some splits."""
+        return self.where(self.images["split"].isin(names).to_numpy())
+
+    def counts(self) -> dict[str, object]:
+        """How many images and patients there are, and how many images show each class."""
+        positives = {name: int((self.truth_NC[:, place] == 1).sum()) for place, name in enumerate(self.classes)}
+        patients = int(self.images["patient_id"].nunique())
+        return {"images": len(self), "patients": patients, "positives": positives}
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def read_labelled(folder: Path) -> Labelled:
-    """Read the images that have at least one label.
+def read_labelled(folder: Path, kind: str) -> Labelled:
+    """Read the images whose truth is known to a task of this kind, classification or segmentation.
 
     Raises:
-        ValueError: a table is missing, there is no label, or a split holds no labelled image.
+        ValueError: a table is missing, the dataset has no such truth, or a split holds none of it.
     """
     manifest = read_table(folder / "manifest.parquet", "manifest")
     annotations = read_table(folder / "annotations.parquet", "annotations")
-    labels = annotations[(annotations["kind"] == "label") & (annotations["value"] != UNKNOWN)]
-    if labels.empty:
-        raise ValueError(f"{folder} holds no labels of its own: finetune.tasks needs datasets that have some")
-    table = labels.pivot_table(index="image_id", columns="name", values="value", aggfunc="max").sort_index(axis=1)
-    images = manifest[manifest["view"].isin(FRONTAL) & manifest["image_id"].isin(table.index)].reset_index(drop=True)
-    truth_NC = table.reindex(images["image_id"]).fillna(UNKNOWN).to_numpy().astype(np.int8)
-    labelled = Labelled(images, tuple(map(str, table.columns)), truth_NC)
-    for split in ("train", "validate", "test"):
+    frontal = manifest[manifest["view"].isin(FRONTAL)].reset_index(drop=True)
+    left_out = Counter(
+        not_frontal=len(manifest) - len(frontal),
+        annotated_but_not_there=int((~annotations["image_id"].drop_duplicates().isin(manifest["image_id"])).sum()),
+    )
+    if kind == "classification":
+        labelled = _with_labels(frontal, annotations, left_out)
+    else:
+        labelled = _with_outlines(frontal, annotations, left_out, ImageShards(folder))
+    if not len(labelled):
+        truth = "labels" if kind == "classification" else "masks or boxes"
+        raise ValueError(f"{folder} holds no {truth} of its own: a {kind} of finetune.tasks needs a dataset with them")
+    for split in SPLITS:
         if not len(labelled.split(split)):
             raise ValueError(f"{folder}: the split {split} has no labelled frontal image, at least one is needed")
     return labelled
+
+
+def _label_table(annotations: pd.DataFrame) -> pd.DataFrame:
+    """One row an image and one column a class: 1, 0, or nan where it is not labelled."""
+    labels = annotations[(annotations["kind"] == "label") & (annotations["value"] != UNKNOWN)]
+    return labels.pivot_table(index="image_id", columns="name", values="value", aggfunc="max").sort_index(axis=1)
+
+
+def _with_labels(frontal: pd.DataFrame, annotations: pd.DataFrame, left_out: Counter[str]) -> Labelled:
+    table = _label_table(annotations)
+    known_N = frontal["image_id"].isin(table.index)
+    left_out["without_label"] = int((~known_N).sum())
+    images = frontal[known_N].reset_index(drop=True)
+    truth_NC = table.reindex(images["image_id"]).fillna(UNKNOWN).to_numpy().astype(np.int8)
+    return Labelled(images, tuple(map(str, table.columns)), truth_NC, (), dict(left_out))
+
+
+def _with_outlines(
+    frontal: pd.DataFrame, annotations: pd.DataFrame, left_out: Counter[str], shards: ImageShards
+) -> Labelled:
+    side = shards.open(0).shape[1] if len(frontal) else 0
+    left_out.update(dict.fromkeys(OUTLINE_REASONS, 0))
+    drawn, faults = outlines_of(annotations[annotations["image_id"].isin(frontal["image_id"])], side)
+    if not drawn:
+        return Labelled(frontal[:0], (), np.zeros((0, 0), np.int8), (), {})
+    present = _label_table(annotations).max(axis=1)
+    kept, outlines = [], []
+    for place, image in enumerate(frontal["image_id"]):
+        outline = drawn.get(image)
+        reason = faults.get(image) or _objection(outline is not None, present.get(image))
+        if reason:
+            left_out[reason] += 1
+        else:
+            kept.append(place)
+            outlines.append(outline or Outline((), (), side))
+    images = frontal.iloc[kept].reset_index(drop=True)
+    truth_NC = np.array([[outline.shows_something] for outline in outlines], np.int8).reshape(-1, 1)
+    names = annotations.loc[annotations["kind"].isin(["mask", "box"]), "name"]
+    classes = (" or ".join(sorted(set(names))),)
+    return Labelled(images, classes, truth_NC, tuple(outlines), dict(left_out), oddities(annotations, side))
+
+
+def _objection(outlined: bool, label: float | None) -> str | None:
+    """Why an image has no known mask, or None: its label and its outline must agree."""
+    if outlined:
+        return "outlined_but_labelled_absent" if label == 0 else None
+    if label is None:
+        return "without_label"
+    return "present_without_outline" if label == 1 else None
 
 
 def fraction(patient_id: str, seed: int) -> float:
@@ -73,18 +152,28 @@ def subset_patients(patients: Sequence[str], share: float, seed: int) -> tuple[s
 
 
 def subset(train: Labelled, share: float, seed: int) -> Labelled:
-    """The training images of a share of the labelled patients.
-
-    Raises:
-        ValueError: a class has no positive or no negative among them.
-    """
+    """The training images of a share of the labelled patients; there may be none."""
     patients = subset_patients(train.images["patient_id"].tolist(), share, seed)
-    chosen = train.where(train.images["patient_id"].isin(patients).to_numpy())
-    for column, name in enumerate(train.classes):
-        truth_N = chosen.truth_NC[:, column]
-        if not ((truth_N == 1).any() and (truth_N == 0).any()):
-            raise ValueError(
-                f"the share {share:g} holds {len(patients)} patients and no positive or no negative of {name!r}: "
-                "raise the smallest of finetune.shares"
-            )
-    return chosen
+    return train.where(train.images["patient_id"].isin(patients).to_numpy())
+
+
+def missing_classes(train: Labelled, test: Labelled, least: int, needed: Sequence[str]) -> dict[str, str]:
+    """The classes that get no figure, each with the reason: what cannot be learnt, or not be judged.
+
+    Args:
+        train: the images of a share.
+        test: the images that are judged.
+        least: how many of each a figure needs among the test images.
+        needed: what there must be of a class: positive, or positive and negative.
+    """
+    reasons: dict[str, str] = {}
+    patients = train.images["patient_id"].nunique()
+    for place, name in enumerate(train.classes):
+        for word in needed:
+            value = VALUES[word]
+            found = int((test.truth_NC[:, place] == value).sum())
+            if not (train.truth_NC[:, place] == value).any():
+                reasons.setdefault(name, f"no {word} image among the {patients} patients of the share")
+            elif found < least:
+                reasons.setdefault(name, f"{found} {word} images in the test split, {least} are needed")
+    return reasons

@@ -1,39 +1,34 @@
-"""The stage: train from both starts at every share of the labelled patients, then look at the test split."""
+"""The stage: learn a task from every start at every share of the labelled patients, then look at the test split."""
 
-from dataclasses import dataclass
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
+from components.core import model as model_room
 from components.core import paths
-from components.core.metrics.classification import Cases, decision_figures, declared, ranking_figures
-from components.core.metrics.estimate import Estimate, PatientBootstrap, rounded
-from components.core.metrics.ranking import auroc_estimate
+from components.core.checkpoints import digest_of
+from components.core.metrics.estimate import Estimate, rounded
 from components.core.model import VisionLanguageModel, load
 from components.core.params import Finetune, Params
-from components.core.records.predictions import prediction_rows
 from components.core.records.shards import ImageShards
 from components.core.records.tables import write_table
 from components.core.records.whole import whole_folder, write_json
-from components.finetune.examples import Labelled, read_labelled, subset
+from components.core.state import state_folder
+from components.finetune import classification, segmentation
+from components.finetune.examples import SPLITS, Labelled, missing_classes, read_labelled, subset
+from components.finetune.overlays import draw_overlays
 from components.finetune.plot import draw_shares
-from components.finetune.task import new_classifier
-from components.finetune.training import Fit, fit, scores
+from components.finetune.starts import IMAGENET, PRETRAINED, SCRATCH, new_network, starts
+from components.finetune.training import Fit, Schooling
 
-STARTS = ("pretrained", "scratch")
-PRETRAINED, SCRATCH = STARTS
-
-
-@dataclass(frozen=True)
-class Result:
-    """One share: its training images, and the fit from each start."""
-
-    train: Labelled
-    fits: dict[str, Fit]
+CODE = (Path(model_room.__file__).parent, Path(__file__).parent)
+KINDS = {"classification": classification, "segmentation": segmentation}
+Judged = classification.Judged | segmentation.Judged
 
 
 def share_name(share: float) -> str:
@@ -41,117 +36,166 @@ def share_name(share: float) -> str:
     return f"{share * 100:g}".replace(".", "_") + "_percent"
 
 
-def fit_shares(
-    labelled: Labelled, shards: ImageShards, model: VisionLanguageModel, settings: Finetune
-) -> dict[float, Result]:
-    """Train from both starts at every share; every fit has equal steps, those of a pass over all training images."""
-    train, validation = labelled.split("train"), labelled.split("validate")
-    steps_a_look = max(1, -(-len(train) // settings.batch))
-    subsets = {share: subset(train, share, settings.seed) for share in sorted(settings.shares)}
-    results = {}
-    for share, chosen in subsets.items():
-        fits = {}
-        for start in STARTS:
-            trunk = model.trunk if start == PRETRAINED else None
-            classifier = new_classifier(model.config.model.trunk, len(labelled.classes), trunk, settings.seed)
-            side = model.config.image_size
-            fits[start] = fit(classifier, chosen, validation, shards, side, steps_a_look, settings)
-        results[share] = Result(chosen, fits)
-    return results
+def state_of(task: str, settings: Finetune, images: Path, shards: ImageShards) -> Path:
+    """Where the unfinished work of a task with these inputs, parameters and code is kept."""
+    code = [path for folder in CODE for path in sorted(folder.rglob("*.py"))]
+    models = [path for path in sorted(paths.PRETRAINED.iterdir()) if path.is_file()]
+    given = [Path(settings.imagenet)] if settings.imagenet and Path(settings.imagenet).is_file() else []
+    tables = [images / "manifest.parquet", images / "annotations.parquet"]
+    content = {**settings.model_dump(mode="json"), "tasks": settings.tasks[task].model_dump(mode="json")}
+    return state_folder("finetune") / digest_of(content, [*tables, *models, *given, *code], shards)
 
 
-def cases_of(labelled: Labelled, score_NC: npt.NDArray[np.float64], split: str) -> Cases:
-    """Truth and scores of one split."""
-    inside_N = (labelled.images["split"] == split).to_numpy()
-    patients = tuple(labelled.images["patient_id"][inside_N])
-    return Cases(labelled.classes, patients, labelled.truth_NC[inside_N], score_NC[inside_N])
+class Task:
+    """One task of finetune.tasks: its images, and what every share of it is trained and judged with."""
+
+    def __init__(self, name: str, settings: Finetune) -> None:
+        self.name, self.settings, self.kind = name, settings, settings.tasks[name].kind
+        images = paths.IMAGES / settings.tasks[name].dataset
+        self.model: VisionLanguageModel = load(paths.PRETRAINED)
+        self.shards = ImageShards(images)
+        self.labelled = read_labelled(images, self.kind)
+        for shard in sorted(set(self.labelled.images["shard"])):
+            self.shards.open(shard)
+        self.train, self.test = self.labelled.split("train"), self.labelled.split("test")
+        self.judged = self.labelled.split("validate", "test")
+        self.state = state_of(name, settings, images, self.shards)
+        self.schooling = Schooling(
+            validation=self.labelled.split("validate"),
+            shards=self.shards,
+            side=self.model.config.image_size,
+            loss=segmentation.MaskLoss() if self.kind == "segmentation" else classification.masked_loss,
+            steps_a_look=max(1, -(-len(self.train) // settings.batch)),
+            settings=settings,
+            state=self.state,
+        )
+
+    def new_network(self, start: str) -> nn.Module:
+        """The network of a start, before its training."""
+        return new_network(start, self.kind, self.model, len(self.labelled.classes), self.settings)
+
+    def missing(self, chosen: Labelled) -> dict[str, str]:
+        """The classes without a figure at a share, each with the reason."""
+        kinds = ("positive", "negative") if self.kind == "classification" else ("positive",)
+        return missing_classes(chosen, self.test, self.settings.min_positives, kinds)
+
+    def judge(self, fit: Fit, missing: dict[str, str]) -> Judged:
+        """What a trained network says of the validation and test images."""
+        return KINDS[self.kind].Judged(
+            fit.network, self.judged, self.shards, self.schooling.side, self.settings, missing
+        )
 
 
-def _macro_auroc(cases: Cases, names: tuple[str, ...], bootstrap: PatientBootstrap) -> Estimate:
-    return Estimate.mean([auroc_estimate(*cases.column(name), bootstrap) for name in names])
+class Share:
+    """The fits of a task at one share of its labelled patients, and what they are worth."""
 
+    def __init__(self, task: Task, share: float) -> None:
+        self.task, self.key = task, share_name(share)
+        self.chosen = subset(task.train, share, task.settings.seed)
+        self.missing = task.missing(self.chosen)
+        self.fits: dict[str, Fit] = {}
+        self.judged: dict[str, Judged] = {}
 
-def share_figures(
-    labelled: Labelled, result: Result, score_NC: dict[str, npt.NDArray[np.float64]], settings: Finetune
-) -> dict[str, Any]:
-    """The figures of both starts at one share, and their paired difference over the same resampled patients."""
-    tests = {start: cases_of(labelled, score_NC[start], "test") for start in STARTS}
-    names = declared(tests[PRETRAINED], settings.min_positives)
-    bootstrap = PatientBootstrap(tests[PRETRAINED].patients, settings.bootstrap, settings.seed)
-    figures: dict[str, Any] = {
-        "images": len(result.train),
-        "patients": int(result.train.images["patient_id"].nunique()),
-    }
-    for start in STARTS:
-        done = result.fits[start]
-        figures[start] = {
-            **ranking_figures(tests[start], names, bootstrap),
-            **decision_figures(tests[start], cases_of(labelled, score_NC[start], "validate"), names, bootstrap),
-            "steps": done.steps,
-            "best_step": done.best_step,
-            "validation_losses": [rounded(loss) for loss in done.validation_losses],
+    @property
+    def learns_something(self) -> bool:
+        """Whether a class has a positive, and for a classification a negative, too."""
+        truth_NC = self.chosen.truth_NC
+        learnt_C = (truth_NC == 1).any(0)
+        if self.task.kind == "classification":
+            learnt_C &= (truth_NC == 0).any(0)
+        return bool(learnt_C.any())
+
+    def fit(self) -> None:
+        """Train from every start."""
+        for start in starts(self.task.settings):
+            network = self.task.new_network(start)
+            fit = self.task.schooling.fit(f"{start}_{self.key}", network, self.chosen)
+            self.fits[start], self.judged[start] = fit, self.task.judge(fit, self.missing)
+
+    def figures(self) -> dict[str, Any]:
+        """Figures from every start, and their paired differences over the same resampled patients."""
+        own: dict[str, Any] = {**self.chosen.counts(), "missing": self.missing}
+        for start in starts(self.task.settings):
+            own[start] = self._figures_of(start)
+        own["difference"] = self._difference(SCRATCH)
+        if IMAGENET in starts(self.task.settings):
+            own["difference_from_imagenet"] = self._difference(IMAGENET)
+        return own
+
+    def _figures_of(self, start: str) -> dict[str, Any]:
+        if start not in self.fits:
+            return KINDS[self.task.kind].NOTHING_LEARNT
+        fit = self.fits[start]
+        return {
+            **self.judged[start].figures,
+            "steps": fit.steps,
+            "best_step": fit.best_step,
+            "validation_losses": [rounded(loss) for loss in fit.validation_losses],
         }
-    macro = {start: _macro_auroc(tests[start], names, bootstrap) for start in STARTS} if names else None
-    gain = macro[PRETRAINED] - macro[SCRATCH] if macro else Estimate(float("nan"), np.array([]))
-    return {**figures, "difference": gain.figure()}
+
+    def _difference(self, other: str) -> dict[str, float | None]:
+        pair = [self.judged[start].headline if start in self.judged else None for start in (PRETRAINED, other)]
+        if pair[0] is None or pair[1] is None:
+            return Estimate(float("nan"), np.array([])).figure()
+        return (pair[0] - pair[1]).figure()
 
 
-def counts_of(labelled: Labelled) -> dict[str, Any]:
-    """How many images, patients and positives each split has."""
-    counts = {}
-    for split in ("train", "validate", "test"):
-        part = labelled.split(split)
-        positives = {name: int((part.truth_NC[:, column] == 1).sum()) for column, name in enumerate(part.classes)}
-        counts[split] = {
-            "images": len(part), "patients": int(part.images["patient_id"].nunique()), "positives": positives
-        }  # fmt: skip
-    return counts
+def write_models(folder: Path, task: Task, shares: list[Share]) -> None:
+    """The weights of every fit, what they are built from, and the patients and images of every subset."""
+    for share in shares:
+        for start, fit in share.fits.items():
+            weights = {name: tensor.cpu().contiguous() for name, tensor in fit.network.state_dict().items()}
+            save_file(weights, folder / f"{start}_{share.key}.safetensors")
+    config = task.model.config
+    write_json(
+        folder / "config.json",
+        {
+            "version": 1,
+            "kind": task.kind,
+            "classes": list(task.labelled.classes),
+            "image_size": config.image_size,
+            "trunk": config.model.trunk.model_dump(mode="json"),
+        },
+    )
+    patients = {share.key: sorted(set(share.chosen.images["patient_id"])) for share in shares}
+    write_json(folder / "subsets.json", patients)
 
 
-def write_models(folder: Path, labelled: Labelled, results: dict[float, Result], model: VisionLanguageModel) -> None:
-    """The weights of every fit, what they are built from, and the patients of every subset."""
-    for share, result in results.items():
-        for start, done in result.fits.items():
-            weights = {name: tensor.cpu().contiguous() for name, tensor in done.classifier.state_dict().items()}
-            save_file(weights, folder / f"{start}_{share_name(share)}.safetensors")
-    config = {
-        "version": 1,
-        "classes": list(labelled.classes),
-        "image_size": model.config.image_size,
-        "trunk": model.config.model.trunk.model_dump(mode="json"),
-    }
-    write_json(folder / "config.json", config)
-    subsets = {share_name(share): sorted(set(result.train.images["patient_id"])) for share, result in results.items()}
-    write_json(folder / "subsets.json", subsets)
-
-
-def run(params: Params, task: str) -> dict[str, Any]:
-    """Fine-tune on a dataset's own labels; returns the figures.
+def run(params: Params, name: str) -> dict[str, Any]:
+    """Learn a task from few labels; returns the figures.
 
     Raises:
-        ValueError: the task is not one of finetune.tasks, an input is missing, or labels are too few.
+        ValueError: the task is not one of finetune.tasks, an input is missing, or a split has no labels.
     """
     settings = params.finetune
-    if task not in settings.tasks:
-        raise ValueError(f"{task!r} is not one of finetune.tasks ({', '.join(settings.tasks)})")
+    if name not in settings.tasks:
+        raise ValueError(f"{name!r} is not one of finetune.tasks ({', '.join(settings.tasks)})")
     torch.set_num_threads(settings.threads)
-    labelled, shards = read_labelled(paths.IMAGES / task), ImageShards(paths.IMAGES / task)
-    model = load(paths.PRETRAINED)
-    results = fit_shares(labelled, shards, model, settings)
-    judged = labelled.where(labelled.images["split"].isin(["validate", "test"]).to_numpy())
-    figures: dict[str, Any] = {"classes": list(labelled.classes), "images": counts_of(labelled), "shares": {}}
-    with whole_folder(paths.PREDICTIONS / "finetune" / task) as folder:
-        for share, result in results.items():
-            score_NC = {
-                start: scores(done.classifier, judged, shards, model.config.image_size, settings)
-                for start, done in result.fits.items()
-            }
-            figures["shares"][share_name(share)] = share_figures(judged, result, score_NC, settings)
-            for start, values_NC in score_NC.items():
-                table = prediction_rows(judged.images, judged.classes, "label", judged.truth_NC, values_NC)
-                write_table(folder / f"{start}_{share_name(share)}.parquet", table, "predictions")
-    with whole_folder(paths.FINETUNED / task) as folder:
-        write_models(folder, labelled, results, model)
-    with whole_folder(paths.PLOTS / "finetune" / task) as folder:
-        draw_shares({share: figures["shares"][share_name(share)] for share in results}, folder / "auroc.png")
+    task = Task(name, settings)
+    shares = [Share(task, share) for share in sorted(settings.shares)]
+    for share in shares:
+        if share.learns_something:
+            share.fit()
+    figures = {
+        "kind": task.kind,
+        "dataset": settings.tasks[name].dataset,
+        "headline": KINDS[task.kind].HEADLINE,
+        "classes": list(task.labelled.classes),
+        "images": {split: task.labelled.split(split).counts() for split in SPLITS},
+        "left_out": dict(task.labelled.left_out),
+        "outlines": dict(task.labelled.oddities),
+        "shares": {share.key: share.figures() for share in shares},
+    }
+    with whole_folder(paths.PREDICTIONS / "finetune" / name) as folder:
+        for share in shares:
+            for start, one in share.judged.items():
+                write_table(folder / f"{start}_{share.key}.parquet", one.table, KINDS[task.kind].TABLE)
+    with whole_folder(paths.FINETUNED / name) as folder:
+        write_models(folder, task, shares)
+    with whole_folder(paths.PLOTS / "finetune" / name) as folder:
+        draw_shares(figures, folder / f"{figures['headline']}.png")
+        judged = shares[-1].judged.get(PRETRAINED)
+        if task.kind == "segmentation" and judged is not None:
+            draw_overlays(judged.table, task.test, task.shards, folder / "overlays.png")
+    shutil.rmtree(task.state, ignore_errors=True)
     return figures

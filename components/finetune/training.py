@@ -1,79 +1,179 @@
-"""Training one classifier, and reading its scores. Axes: N images, C classes."""
+"""Training one network: looks at the validation split, the state on disk, progress in lines."""
 
+import json
 import logging
 import sys
+import time
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import torch
+import lightning
 from lightning import Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from components.core import tracking
+from components.core.checkpoints import StateFile
 from components.core.devices import device
 from components.core.params import Finetune
 from components.core.records.shards import ImageShards
+from components.core.records.whole import whole_file
 from components.finetune.examples import Labelled
 from components.finetune.loading import LabelledImages, ReadingOrder, TrainingOrder, loader
-from components.finetune.task import Classifier, EarlyStop, Finetuning
+from components.finetune.task import EarlyStop, Finetuning, Loss
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained classifier: the weights of its best look at the validation split, and how it came to them."""
+    """A trained network: the weights of its best look at the validation split, and how it came to them."""
 
-    classifier: Classifier
+    network: nn.Module
     steps: int
     best_step: int
     validation_losses: tuple[float, ...]
 
 
-def fit(
-    classifier: Classifier,
-    train: Labelled,
-    validation: Labelled,
-    shards: ImageShards,
-    side: int,
-    steps_a_look: int,
-    settings: Finetune,
-) -> Fit:
-    """Train for `epochs` looks of `steps_a_look` steps at most, and go back to the best look."""
-    steps = settings.epochs * steps_a_look
-    torch.manual_seed(settings.seed)
-    task, stop = Finetuning(classifier, settings, steps), EarlyStop(settings.patience)
+@dataclass(frozen=True)
+class Schooling:
+    """What every fit of a task shares.
+
+    Attributes:
+        validation: the images that are looked at.
+        side: of the images that enter the network, in pixels.
+        loss: the task's.
+        steps_a_look: training steps between two looks.
+        state: the folder where unfinished work is kept.
+    """
+
+    validation: Labelled
+    shards: ImageShards
+    side: int
+    loss: Loss
+    steps_a_look: int
+    settings: Finetune
+    state: Path
+
+    def fit(self, name: str, network: nn.Module, train: Labelled) -> Fit:
+        """Train for `epochs` looks at most and go back to the best; what an earlier try has done is not done again.
+
+        Args:
+            name: of the fit, unique in the task.
+            network: the start; it is trained in place.
+            train: the images that are learnt from.
+        """
+        finished = self.state / f"{name}.finished"
+        if not finished.is_file():
+            stop = self._train(name, network, train)
+            _write_finished(finished, stop)
+            (self.state / f"{name}.state").unlink(missing_ok=True)
+        best, losses = _read_finished(finished)
+        network.load_state_dict(best)
+        best_look = min(range(len(losses)), key=losses.__getitem__)
+        return Fit(network.eval(), len(losses) * self.steps_a_look, (best_look + 1) * self.steps_a_look, losses)
+
+    def _train(self, name: str, network: nn.Module, train: Labelled) -> EarlyStop:
+        settings, state = self.settings, self.state / f"{name}.state"
+        task = Finetuning(network, self.loss, settings, settings.epochs * self.steps_a_look)
+        stop = EarlyStop(settings.patience)
+        seed = settings.seed
+        trainer = _trainer(settings, [stop, Looks(name, stop), SaveState(state)], state.parent)
+        trainer.fit(
+            task,
+            loader(
+                LabelledImages(train, self.shards, self.side, seed),
+                TrainingOrder(len(train), settings.batch, self.steps_a_look, seed),
+            ),
+            loader(
+                LabelledImages(self.validation, self.shards, self.side, seed),
+                ReadingOrder(len(self.validation), settings.batch),
+            ),
+            ckpt_path=state if state.is_file() else None,
+        )
+        return stop
+
+
+def _trainer(settings: Finetune, callbacks: list[Callback], folder: Path) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer = Trainer(
+    for message in (r".*LeafSpec.* is deprecated", r".*does not have many workers"):
+        warnings.filterwarnings("ignore", message=message)
+    return Trainer(
         accelerator="gpu" if device().type == "cuda" else "cpu",
         devices=1,
         precision=settings.precision,
-        max_epochs=1,
-        val_check_interval=steps_a_look,
+        max_epochs=settings.epochs,
         num_sanity_val_steps=0,
-        callbacks=[stop],
-        enable_progress_bar=sys.stderr.isatty(),
+        plugins=[StateFile()],
+        callbacks=callbacks,
+        enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=False,
+        enable_checkpointing=True,
         logger=False,
+        default_root_dir=folder,
     )
-    trainer.fit(
-        task,
-        loader(
-            LabelledImages(train, shards, side, settings.seed),
-            TrainingOrder(len(train), settings.batch, steps, settings.seed),
-        ),
-        loader(LabelledImages(validation, shards, side, settings.seed), ReadingOrder(len(validation), settings.batch)),
-    )
-    classifier.load_state_dict(stop.best)
-    done = len(stop.losses) * steps_a_look
-    return Fit(classifier.eval(), done, (stop.best_look + 1) * steps_a_look, tuple(stop.losses))
 
 
-def scores(
-    classifier: Classifier, labelled: Labelled, shards: ImageShards, side: int, settings: Finetune
-) -> npt.NDArray[np.float64]:
-    """Probabilities [N, C] in full precision."""
-    place = device()
-    classifier = classifier.eval().to(place)
-    images = loader(LabelledImages(labelled, shards, side, settings.seed), ReadingOrder(len(labelled), settings.batch))
-    with torch.inference_mode():
-        logits = [classifier(images_B1SS.to(place)).double().sigmoid().cpu() for images_B1SS, _ in images]
-    return torch.cat(logits).numpy()
+class SaveState(Checkpoint):
+    """Writes the state after every look; being a `Checkpoint`, it comes after the other callbacks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Everything that the next look depends on."""
+        trainer.save_checkpoint(self.path)
+
+
+class Looks(Callback):
+    """A line a look with the time left at most, and the losses as metrics of the stage's run."""
+
+    def __init__(self, name: str, stop: EarlyStop) -> None:
+        self.name, self.stop = name, stop
+        self.losses: list[Tensor] = []
+        self.began = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the clock."""
+        self.began = time.monotonic()
+        self.losses = []
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Keep the loss, without a wait for the device."""
+        assert isinstance(outputs, dict)
+        self.losses.append(outputs["loss"].detach())
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say how far it is."""
+        look, looks = len(self.stop.losses), trainer.max_epochs or 0
+        loss = float(sum(self.losses)) / len(self.losses)
+        figures = {"loss": loss, "validation_loss": self.stop.losses[-1]}
+        step = trainer.global_step
+        tracking.active().log_metrics({f"{self.name}.{key}": value for key, value in figures.items()}, step=step)
+        left = (time.monotonic() - self.began) * (looks - look)
+        print(
+            f"{self.name}  look {look}/{looks}  step {step}  loss {loss:.3f}  validation loss "
+            f"{self.stop.losses[-1]:.3f}  {'stopped early' if trainer.should_stop else f'{left:.0f} s left at most'}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _write_finished(path: Path, stop: EarlyStop) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in stop.best.items()}
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"validation_losses": json.dumps(stop.losses)})
+
+
+def _read_finished(path: Path) -> tuple[dict[str, Tensor], tuple[float, ...]]:
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        return tensors, tuple(json.loads(file.metadata()["validation_losses"]))

@@ -128,7 +128,13 @@ def _rewrite(traces: Traces) -> list[Path]:
             write_json(path, _without(json.loads(path.read_text("utf-8")), traces.ids))
             changed.append(path)
     if changed:  # pages and pictures may show the patient: they go whole, and the next run makes them anew
-        for path in (paths.QUALITY / traces.dataset, paths.PLOTS / "zero_shot" / traces.dataset, paths.MODEL_CARD):
+        tasks = sorted((paths.PLOTS / "finetune").glob("*"))
+        for path in (
+            paths.QUALITY / traces.dataset,
+            paths.PLOTS / "zero_shot" / traces.dataset,
+            *tasks,
+            paths.MODEL_CARD,
+        ):
             if path.is_dir():
                 shutil.rmtree(path)
                 changed.append(path)

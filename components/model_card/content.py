@@ -101,9 +101,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Fine-tuning on one task."""
+    """Fine-tuning on one task; the figure is AUROC or Dice."""
 
     task: str
+    figure: str
     shares: list[Share]
     pictures: list[Picture]
 
@@ -129,6 +130,7 @@ TRUTHS = {
     "label": "the archive's own labels",
     "report": "what the reports say",
 }
+HEADLINES = {"auroc": "AUROC", "dice": "Dice"}  # of a fine-tuning task
 PICTURES = {
     "roc.png": ("ROC curves", "ROC curves of every declared class on test patients of {of}; the table has the areas"),
     "reliability.png": ("Reliability", "Share of positives against predicted probability on test patients of {of}"),
@@ -217,15 +219,16 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
 
 def tuning(task: str, figures: Mapping[str, Any]) -> Tuning:
     """The fine-tuning figures of a task."""
+    headline = figures["headline"]
+
+    def of(start: Mapping[str, Any]) -> Estimate:
+        return Estimate.of(start[headline].get("macro", start[headline]))
+
     shares = [
-        Share(key, row["patients"], *estimates)
+        Share(key, row["patients"], of(row["pretrained"]), of(row["scratch"]), Estimate.of(row["difference"]))
         for key, row in figures["shares"].items()
-        for estimates in [(
-            Estimate.of(row["pretrained"]["auroc"]["macro"]), Estimate.of(row["scratch"]["auroc"]["macro"]),
-            Estimate.of(row["difference"]),
-        )]
-    ]  # fmt: skip
-    return Tuning(task, shares, pictures_of(paths.PLOTS / "finetune" / task, task))
+    ]
+    return Tuning(task, HEADLINES[headline], shares, pictures_of(paths.PLOTS / "finetune" / task, task))
 
 
 def archive(name: str, params: Params) -> Archive:

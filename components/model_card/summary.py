@@ -22,7 +22,7 @@ def summary_of(diagnoses: list[Diagnosis], tunings: list[Tuning]) -> dict[str, d
     for tuning in tunings:
         for share in tuning.shares:
             rows[f"finetune_{tuning.task}_{share.key}"] = {
-                "auroc": share.pretrained.value,
+                tuning.figure.lower(): share.pretrained.value,
                 "low": share.pretrained.low,
                 "high": share.pretrained.high,
                 "from_scratch": share.scratch.value,

@@ -50,7 +50,7 @@ def changed(content: Any, path: str, value: Any) -> Any:
         ("datasets.mimic_cxr.root", "", '"" is not allowed; it must be a non-empty text'),
         ("knowledge.text_encoder", 3, "3 is not allowed; it must be a non-empty text or null"),
         ("register.fail_on_gate", "no", '"no" is not allowed; it must be true or false'),
-        ("finetune.tasks", [], "[] is not allowed; it must be a list with at least one of a text matching"),
+        ("finetune.tasks", {}, "{} is not allowed; it must be a mapping"),
         ("register.gates.0.file", "../x", '"../x" is not allowed; it must be a text matching'),
         ("pretrain", None, "null is not allowed; it must be a mapping with the keys dataset, seed"),
         ("pretrain.epohcs", 3, "unknown key; the keys are dataset, seed, threads"),

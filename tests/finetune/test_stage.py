@@ -1,6 +1,11 @@
 import hashlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,26 +13,31 @@ from PIL import Image
 from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
+from components.core.records.masks import mask_of
 from components.core.records.tables import read_table, write_table
+from components.finetune.examples import read_labelled
 from components.finetune.stage import run, share_name
 from tests import evaluation_workspace as workspace
 
 COUNT = 140
+TASKS = ("rsna_classification", "rsna_segmentation")
 SETTINGS = {
     "finetune": {
-        "bootstrap": 100, "min_positives": 5, "shares": [0.4, 1.0], "epochs": 5, "batch": 8, "threads": 1,
+        "tasks": {task: {"dataset": "rsna_pneumonia", "kind": task.removeprefix("rsna_")} for task in TASKS},
+        "bootstrap": 100, "min_positives": 5, "shares": [0.4, 1.0], "epochs": 3, "batch": 8, "threads": 1,
         "learning_rate": 0.02, "precision": "32-true",
     }
 }  # fmt: skip
-TASK = "rsna_pneumonia"
-pytestmark = pytest.mark.slow
+STARTS = ("pretrained", "scratch")
+HEADLINES = {"rsna_classification": lambda row: row["auroc"]["macro"], "rsna_segmentation": lambda row: row["dice"]}
+IMAGES = Path("data/images/rsna_pneumonia")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory, repository):
-    """Images in which a bright spot makes the label: a feature that any trunk can learn."""
+def root(tmp_path_factory):
+    """Images in which a bright spot makes the label and the box: a feature that any trunk can learn."""
     root = tmp_path_factory.mktemp("finetune")
-    workspace.write_dataset(root, TASK, COUNT, own_labels=True, drawn_truth=False)
+    workspace.write_dataset(root, "rsna_pneumonia", COUNT, own_labels=True, drawn_truth=False)
     workspace.write_model(root)
     return root
 
@@ -41,114 +51,190 @@ def params(root, repository):
 def figures(root, params):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        return run(params, TASK)
+        patch.setenv("MEDSLIP_STATE_DIR", str(root / "state"))
+        return {task: run(params, task) for task in TASKS}
 
 
-def digests(root) -> dict[str, str]:
+@pytest.fixture
+def other(root, figures, monkeypatch, tmp_path):
+    """A copy of the workspace whose annotations may be changed."""
+    shutil.copytree(root, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("MEDSLIP_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "copy"
+
+
+def digests(root, task: str) -> dict[str, str]:
     parts = ("models/finetuned", "plots/finetune", "predictions/finetune")
-    files = [path for part in parts for path in sorted((root / part / TASK).iterdir())]
+    files = [path for part in parts for path in sorted((root / part / task).iterdir())]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_a_planted_feature_is_learnt(figures) -> None:
-    full = figures["shares"]["100_percent"]
-    assert max(full[start]["auroc"]["macro"]["value"] for start in ("pretrained", "scratch")) > 0.9
+def weights(root, task: str) -> dict[str, str]:
+    return {name: digest for name, digest in digests(root, task).items() if name.endswith("safetensors")}
 
 
-def test_the_gain_is_the_paired_difference_of_the_two_starts(figures) -> None:
-    for share in figures["shares"].values():
-        difference = share["pretrained"]["auroc"]["macro"]["value"] - share["scratch"]["auroc"]["macro"]["value"]
-        assert share["difference"]["value"] == pytest.approx(difference, abs=2e-6)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_planted_feature_is_learnt(figures, task: str) -> None:
+    full = figures[task]["shares"]["100_percent"]
+    assert max(HEADLINES[task](full[start])["value"] for start in STARTS) > {"rsna_classification": 0.9}.get(task, 0.6)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_gain_is_the_paired_difference_of_the_starts(figures, task: str) -> None:
+    for share in figures[task]["shares"].values():
+        warm, cold = (HEADLINES[task](share[start])["value"] for start in STARTS)
+        assert share["difference"]["value"] == pytest.approx(warm - cold, abs=2e-6)
         assert share["difference"]["low"] <= share["difference"]["value"] <= share["difference"]["high"]
 
 
 def test_saved_predictions_give_the_figures_again(root, figures) -> None:
     for share in (0.4, 1.0):
-        for start in ("pretrained", "scratch"):
-            path = root / "predictions" / "finetune" / TASK / f"{start}_{share_name(share)}.parquet"
+        for start in STARTS:
+            path = root / "predictions/finetune/rsna_classification" / f"{start}_{share_name(share)}.parquet"
             table = read_table(path, "predictions")
             assert set(table["split"]) == {"validate", "test"}
             test = table[table["split"] == "test"]
-            value = figures["shares"][share_name(share)][start]["auroc"]["macro"]["value"]
+            value = figures["rsna_classification"]["shares"][share_name(share)][start]["auroc"]["macro"]["value"]
             assert roc_auc_score(test["truth"], test["score"]) == pytest.approx(value, abs=1e-6)
 
 
-def test_subsets_are_saved_nest_and_hold_training_patients_only(root, figures) -> None:
-    subsets = json.loads((root / "models" / "finetuned" / TASK / "subsets.json").read_text())
+def test_saved_masks_give_the_figures_again(root, figures) -> None:
+    labelled = read_labelled(root / IMAGES, "segmentation")
+    truths = dict(zip(labelled.images["image_id"], labelled.outlines, strict=True))
+    table = read_table(root / "predictions/finetune/rsna_segmentation/pretrained_100_percent.parquet", "segmentations")
+    assert set(table["split"]) == {"validate", "test"}
+    dice, left_empty = [], []
+    for _, row in table[table["split"] == "test"].iterrows():
+        truth = truths[row["image_id"]].mask() > 0
+        predicted = mask_of(row["runs"], workspace.SIZE, workspace.SIZE) > 0
+        if truth.any():
+            dice.append(2 * (truth & predicted).sum() / (truth.sum() + predicted.sum()))
+        else:
+            left_empty.append(not predicted.any())
+    found = figures["rsna_segmentation"]["shares"]["100_percent"]["pretrained"]
+    assert found["dice"]["value"] == pytest.approx(np.mean(dice), abs=2e-6)
+    assert found["left_empty"]["value"] == pytest.approx(np.mean(left_empty), abs=2e-6)
+    assert (found["dice"]["images"], found["left_empty"]["images"]) == (len(dice), len(left_empty))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_subsets_are_saved_nest_and_hold_training_patients_only(root, figures, task: str) -> None:
+    subsets = json.loads((root / "models/finetuned" / task / "subsets.json").read_text())
     assert set(subsets["40_percent"]) < set(subsets["100_percent"])
-    assert figures["shares"]["40_percent"]["patients"] == len(subsets["40_percent"])
-    manifest = read_table(root / "data" / "images" / TASK / "manifest.parquet", "manifest")
+    assert figures[task]["shares"]["40_percent"]["patients"] == len(subsets["40_percent"])
+    manifest = read_table(root / IMAGES / "manifest.parquet", "manifest")
     assert set(subsets["100_percent"]) == set(manifest["patient_id"][manifest["split"] == "train"])
 
 
 def test_every_start_and_share_has_its_weights_and_may_take_equal_steps(root, figures) -> None:
-    folder = root / "models" / "finetuned" / TASK
-    weights = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
-    assert set(weights) == {f"{start}_{n}_percent" for start in ("pretrained", "scratch") for n in (40, 100)}
-    assert len({arrays["head.weight"].tobytes() for arrays in weights.values()}) == 4
+    folder = root / "models/finetuned/rsna_classification"
+    arrays = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
+    assert set(arrays) == {f"{start}_{n}_percent" for start in STARTS for n in (40, 100)}
+    assert len({one["head.weight"].tobytes() for one in arrays.values()}) == 4
     config = json.loads((folder / "config.json").read_text())
     assert (config["classes"], config["image_size"]) == (["pneumonia"], workspace.SIZE)
-    looks = {
-        share[start]["steps"] / len(share[start]["validation_losses"])
-        for share in figures["shares"].values()
-        for start in ("pretrained", "scratch")
-    }
-    assert len(looks) == 1
+    fits = [share[start] for share in figures["rsna_classification"]["shares"].values() for start in STARTS]
+    assert len({fit["steps"] / len(fit["validation_losses"]) for fit in fits}) == 1
 
 
-def test_the_picture_shows_something(root, figures) -> None:
-    with Image.open(root / "plots" / "finetune" / TASK / "auroc.png") as image:
+@pytest.mark.parametrize(
+    "picture", ["rsna_classification/auroc", "rsna_segmentation/dice", "rsna_segmentation/overlays"]
+)
+def test_the_pictures_show_something(root, figures, picture: str) -> None:
+    with Image.open(root / "plots/finetune" / f"{picture}.png") as image:
         assert len(image.convert("RGB").getcolors(1 << 24)) > 20
 
 
-def test_equal_inputs_give_equal_bytes(root, params, figures, monkeypatch) -> None:
-    monkeypatch.chdir(root)
-    before = digests(root)
-    assert json.dumps(run(params, TASK)) == json.dumps(figures)
-    assert digests(root) == before
+@pytest.mark.parametrize("task", TASKS)
+def test_equal_inputs_give_equal_bytes(root, other, params, figures, task: str) -> None:
+    assert json.dumps(run(params, task)) == json.dumps(figures[task])
+    assert digests(other, task) == digests(root, task)
 
 
-def test_the_test_split_moves_no_weight_and_no_threshold(root, params, figures, monkeypatch, tmp_path) -> None:
-    shutil.copytree(root, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    folder = tmp_path / "copy" / "data" / "images" / TASK
-    manifest = read_table(folder / "manifest.parquet", "manifest")
-    annotations = read_table(folder / "annotations.parquet", "annotations")
-    in_test = annotations["image_id"].isin(manifest["image_id"][manifest["split"] == "test"])
-    flipped = in_test & (annotations["kind"] == "label")
-    annotations.loc[flipped, "value"] = 1 - annotations.loc[flipped, "value"]
-    write_table(folder / "annotations.parquet", annotations, "annotations")
-    other = run(params, TASK)
-    before, after = digests(root), digests(tmp_path / "copy")
-    assert {name: after[name] for name in after if name.endswith("safetensors")} == {
-        name: before[name] for name in before if name.endswith("safetensors")
-    }
-    for name, share in figures["shares"].items():
-        assert other["shares"][name]["scratch"]["thresholds"] == share["scratch"]["thresholds"]
-        value = share["scratch"]["auroc"]["macro"]["value"]
-        assert other["shares"][name]["scratch"]["auroc"]["macro"]["value"] == pytest.approx(1 - value, abs=1e-5)
+@pytest.mark.parametrize("task", TASKS)
+def test_the_test_split_moves_no_weight_and_no_threshold(root, other, params, figures, task: str) -> None:
+    manifest = read_table(other / IMAGES / "manifest.parquet", "manifest")
+    annotations = read_table(other / IMAGES / "annotations.parquet", "annotations")
+    tested = annotations["image_id"].isin(manifest["image_id"][manifest["split"] == "test"])
+    if task == "rsna_classification":
+        flipped = tested & (annotations["kind"] == "label")
+        annotations.loc[flipped, "value"] = 1 - annotations.loc[flipped, "value"]
+    else:
+        annotations.loc[tested & (annotations["kind"] == "box"), ["x", "y"]] = 25.0
+    write_table(other / IMAGES / "annotations.parquet", annotations, "annotations")
+    changed = run(params, task)
+    assert weights(other, task) == weights(root, task)
+    for name, share in figures[task]["shares"].items():
+        for start in STARTS:
+            before, after = share[start], changed["shares"][name][start]
+            key = "thresholds" if task == "rsna_classification" else "threshold"
+            assert after[key] == before[key]
+            assert after["validation_losses"] == before["validation_losses"]
+            assert HEADLINES[task](after)["value"] < HEADLINES[task](before)["value"] - 0.2
 
 
-def test_shuffled_labels_are_at_chance(root, params, monkeypatch, tmp_path) -> None:
-    shutil.copytree(root, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    folder = tmp_path / "copy" / "data" / "images" / TASK
-    annotations = read_table(folder / "annotations.parquet", "annotations")
+def test_shuffled_labels_are_at_chance(other, params) -> None:
+    annotations = read_table(other / IMAGES / "annotations.parquet", "annotations")
     labels = annotations["kind"] == "label"
     values = annotations.loc[labels, "value"].to_numpy()
     annotations.loc[labels, "value"] = np.random.default_rng(1).permutation(values)
-    write_table(folder / "annotations.parquet", annotations, "annotations")
-    shares = run(params, TASK)["shares"]
-    starts = [share[start] for share in shares.values() for start in ("pretrained", "scratch")]
-    manifest = read_table(folder / "manifest.parquet", "manifest")
+    write_table(other / IMAGES / "annotations.parquet", annotations, "annotations")
+    shares = run(params, "rsna_classification")["shares"]
+    areas = [share[start]["auroc"]["macro"]["value"] for share in shares.values() for start in STARTS]
+    manifest = read_table(other / IMAGES / "manifest.parquet", "manifest")
     tested = annotations[labels & annotations["image_id"].isin(manifest["image_id"][manifest["split"] == "test"])]
     positives, negatives = (tested["value"] == 1).sum(), (tested["value"] == 0).sum()
     # The standard error of the AUROC of scores that know nothing (Mann and Whitney, 1947).
     error = np.sqrt((positives + negatives + 1) / (12 * positives * negatives))
-    assert max(start["auroc"]["macro"]["value"] for start in starts) < min(0.5 + 3 * error, 0.85)
+    assert max(areas) < min(0.5 + 3 * error, 0.85)
+
+
+def test_shuffled_boxes_find_nothing(other, params, figures) -> None:
+    labelled = read_labelled(other / IMAGES, "segmentation")
+    annotations = read_table(other / IMAGES / "annotations.parquet", "annotations")
+    names = labelled.images["image_id"].to_numpy()
+    shuffled = dict(zip(names, np.random.default_rng(1).permutation(names), strict=True))
+    annotations = annotations[annotations["image_id"].isin(names)].replace({"image_id": shuffled})
+    write_table(other / IMAGES / "annotations.parquet", annotations, "annotations")
+    row = run(params, "rsna_segmentation")["shares"]["100_percent"]["pretrained"]
+    # The finding's place is always the same, so that a mask there is half right; who has one cannot be told.
+    assert row["left_empty"]["value"] < 0.5 or row["dice"]["value"] < 0.3
+    assert figures["rsna_segmentation"]["shares"]["100_percent"]["pretrained"]["left_empty"]["value"] > 0.6
+
+
+def test_a_share_without_a_positive_has_no_figure_and_says_why(other, params) -> None:
+    small = params.model_copy(update={"finetune": params.finetune.model_copy(update={"shares": (0.001, 1.0)})})
+    for task in TASKS:
+        share = run(small, task)["shares"]["0_1_percent"]
+        assert share["missing"] == {"pneumonia": "no positive image among the 0 patients of the share"}
+        assert (share["images"], share["positives"]) == (0, {"pneumonia": 0})
+        assert HEADLINES[task](share["pretrained"])["value"] is share["difference"]["value"] is None
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_with_equal_bytes(root, other, figures, repository) -> None:
+    task = "rsna_segmentation"
+    environment = {**os.environ, "PYTHONPATH": str(repository), "MLFLOW_TRACKING_URI": f"sqlite:///{other}/mlflow.db"}
+    command = [sys.executable, "-m", "components.finetune", task]
+    shutil.rmtree(other / "models/finetuned")
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("scratch_40_percent  look 2/3"):
+                break
+        process.send_signal(signal.SIGKILL)
+        process.stderr.read()
+    assert process.returncode == -signal.SIGKILL
+    assert not (other / "models/finetuned").exists()
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=True)
+    looks = [line for line in done.stderr.splitlines() if "  look " in line]
+    assert not any(line.startswith("pretrained_40_percent") for line in looks)
+    assert "look 1/3" not in looks[0]
+    assert digests(other, task) == digests(root, task)
+    assert not list(Path(environment["MEDSLIP_STATE_DIR"]).glob("finetune/*"))
 
 
 def test_bad_input_is_told_in_a_sentence(root, params, monkeypatch) -> None:
     monkeypatch.chdir(root)
-    with pytest.raises(ValueError, match=r"not one of finetune\.tasks"):
+    with pytest.raises(ValueError, match=r"not one of finetune\.tasks \(rsna_classification, rsna_segmentation\)"):
         run(params, "mimic_cxr")

@@ -3,19 +3,26 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from components.core.records.shards import ImageShards
+from components.finetune.classification import masked_loss
 from components.finetune.examples import read_labelled
-from components.finetune.loading import LabelledImages, ReadingOrder, TrainingOrder, varied
-from components.finetune.task import EarlyStop, Finetuning, masked_loss, new_classifier
+from components.finetune.loading import LabelledImages, ReadingOrder, TrainingOrder, Variation
+from components.finetune.starts import new_network, starts
+from components.finetune.task import EarlyStop, Finetuning, learning_rate_share
 from tests import evaluation_workspace as workspace
 
 
 def test_every_fit_has_the_steps_it_is_told_whatever_its_subset() -> None:
     for count in (3, 10, 1000):
-        order = list(TrainingOrder(count, batch=8, steps=5, seed=0))
-        assert [len(batch) for batch in order] == [8] * 5
-        draws, images = zip(*[key for batch in order for key in batch], strict=True)
+        order = TrainingOrder(count, batch=4, steps=2, seed=0)
+        batches = []
+        for epoch in range(5):
+            order.sampler.set_epoch(epoch)  # where the trainer looks for it
+            batches += list(order)
+        assert [len(batch) for batch in batches] == [4] * 10
+        draws, images = zip(*[key for batch in batches for key in batch], strict=True)
         assert draws == tuple(range(40))
         assert np.ptp(np.bincount(images, minlength=count)) <= 1  # no image is seen twice before all were seen once
 
@@ -28,46 +35,65 @@ def test_reading_goes_once_through_everything_unvaried() -> None:
 def test_variations_are_mild_and_belong_to_their_draw(tmp_path) -> None:
     workspace.write_dataset(tmp_path, "rsna_pneumonia", 20, own_labels=True)
     folder = tmp_path / "data" / "images" / "rsna_pneumonia"
-    images = LabelledImages(read_labelled(folder), ImageShards(folder), side=48, seed=3)
+    labelled = read_labelled(folder, "classification")
+    images = LabelledImages(labelled, ImageShards(folder), side=48, seed=3)
     plain, first, again, second = (images[draw, 0][0] for draw in (-1, 5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
     assert np.corrcoef(plain.flatten(), first.flatten())[0, 1] > 0.8
     assert images[-1, 0][0].shape == (1, 48, 48)
-    assert LabelledImages(read_labelled(folder), ImageShards(folder), side=32, seed=3)[-1, 0][0].shape == (1, 32, 32)
+    assert LabelledImages(labelled, ImageShards(folder), side=32, seed=3)[-1, 0][0].shape == (1, 32, 32)
 
 
 def test_a_variation_keeps_the_middle_of_the_image_in_the_middle() -> None:
     image = np.zeros((64, 64), np.uint8)
     image[28:36, 28:36] = 200
-    moments = [np.argwhere(varied(image, np.random.default_rng(seed)) > 100).mean(0) - 31.5 for seed in range(200)]
+    variations = [Variation.draw(np.random.default_rng(seed)) for seed in range(200)]
+    moments = [np.argwhere(variation.varied(image) > 100).mean(0) - 31.5 for variation in variations]
     assert np.abs(moments).max() < 4
     assert np.abs(np.mean(moments, axis=0)).max() < 0.5
 
 
 def test_unknown_labels_do_not_enter_the_loss() -> None:
     logits = torch.tensor([[2.0, -1.0], [0.5, 3.0]])
-    loss = masked_loss(logits, torch.tensor([[1, -1], [-1, 0]], dtype=torch.int8))
+    loss, known = masked_loss(logits, torch.tensor([[1, -1], [-1, 0]], dtype=torch.int8))
     expected = (torch.nn.functional.softplus(torch.tensor(-2.0)) + torch.nn.functional.softplus(torch.tensor(3.0))) / 2
-    assert loss == pytest.approx(expected.item())
-    assert masked_loss(logits, torch.full((2, 2), -1)) == 0
+    assert (loss.item(), known.item()) == (pytest.approx(expected.item()), 2)
+    assert masked_loss(logits, torch.full((2, 2), -1)) == (0, 0)
 
 
-def test_the_two_starts_differ_in_the_trunk_alone() -> None:
-    sizes = workspace.sizes().model.trunk
-    pretrained = workspace.untrained(seed=5).trunk
-    warm, cold = new_classifier(sizes, 2, pretrained, seed=1), new_classifier(sizes, 2, None, seed=1)
-    assert torch.equal(warm.head.weight, cold.head.weight)
-    assert all(torch.equal(warm.trunk.state_dict()[key], value) for key, value in pretrained.state_dict().items())
-    assert not torch.equal(next(warm.trunk.parameters()), next(cold.trunk.parameters()))
-    assert torch.equal(new_classifier(sizes, 2, None, seed=1).head.weight, cold.head.weight)
+@pytest.mark.parametrize("kind", ["classification", "segmentation"])
+def test_starts_differ_in_the_trunk_alone(repository, tmp_path, kind: str) -> None:
+    model = workspace.untrained(seed=5)
+    other = {f"resnet.{name}": tensor for name, tensor in workspace.untrained(6).trunk.backbone.state_dict().items()}
+    save_file(other, tmp_path / "imagenet")
+    settings = workspace.write_params(
+        tmp_path, repository, {"finetune": {"imagenet": str(tmp_path / "imagenet")}}
+    ).finetune
+    weights = {start: new_network(start, kind, model, 2, settings).state_dict() for start in starts(settings)}
+    assert list(weights) == ["pretrained", "imagenet", "scratch"]
+    for name, tensor in weights["scratch"].items():
+        same = [torch.equal(tensor, weights[start][name]) for start in ("pretrained", "imagenet")]
+        assert same == [not (name.startswith("trunk") and name.endswith("convolution.weight"))] * 2, name
+    for name, tensor in model.trunk.state_dict().items():
+        assert torch.equal(weights["pretrained"][f"trunk.{name}"], tensor)
+    assert torch.equal(weights["imagenet"]["trunk.backbone.embedder.embedder.convolution.weight"],
+                       other["resnet.embedder.embedder.convolution.weight"])  # fmt: skip
+
+
+def test_the_rate_warms_up_and_comes_down_unless_the_paper_is_followed() -> None:
+    improved = [learning_rate_share(step, 100, "improved") for step in range(100)]
+    assert improved[:10] == pytest.approx(np.arange(1, 11) / 10)
+    assert (np.diff(improved[10:]) < 0).all()
+    assert improved[-1] < 0.001
+    assert {learning_rate_share(step, 100, "paper") for step in range(100)} == {1.0}
 
 
 def test_the_best_look_is_kept_and_patience_ends_the_training(repository, tmp_path) -> None:
     settings = workspace.write_params(tmp_path, repository, {}).finetune
-    classifier = new_classifier(workspace.sizes().model.trunk, 1, None, seed=0)
+    classifier = new_network("scratch", "classification", workspace.untrained(), 1, settings)
     task, stop, trainer = (
-        Finetuning(classifier, settings, 10),
+        Finetuning(classifier, masked_loss, settings, 10),
         EarlyStop(patience=2),
         SimpleNamespace(should_stop=False),
     )
@@ -82,6 +108,10 @@ def test_the_best_look_is_kept_and_patience_ends_the_training(repository, tmp_pa
             assert (stop.best_look, stop.best["head.bias"].item()) == (1, 1.0)
     assert stops == [False, False, False, True, False]
     assert (stop.best_look, stop.best["head.bias"].item()) == (4, 4.0)
+    resumed = EarlyStop(patience=2)
+    resumed.load_state_dict({**stop.state_dict(), "losses": [0.9, 0.5, 0.6, 0.5]})
+    resumed.on_train_start(trainer, task)  # of a training that was killed after its last look
+    assert trainer.should_stop
     task.validation_loss = float("nan")
     with pytest.raises(ValueError, match=r"finetune\.learning_rate"):
         stop.on_validation_end(trainer, task)

@@ -64,7 +64,10 @@ def fill(root: Path) -> None:
         write(root, f"metrics/quality/{dataset}.json", {"expectations": 14, "failed": 0})
     write(root, "metrics/zero_shot/mimic_cxr.json", diagnosis)
     share = {"patients": 20, "pretrained": pretrained, "scratch": scratch, "difference": estimate(None)}
-    write(root, "metrics/finetune/rsna_pneumonia.json", {"shares": {"10_percent": share}})
+    write(root, "metrics/finetune/rsna_classification.json", {"headline": "auroc", "shares": {"10_percent": share}})
+    masks = {"patients": 20, "pretrained": {"dice": estimate(0.64)}, "scratch": {"dice": estimate(0.32)}}
+    masks = {"1_percent": {**masks, "difference": estimate(0.32)}}
+    write(root, "metrics/finetune/rsna_segmentation.json", {"headline": "dice", "shares": masks})
     write(root, "metrics/pretrain.json", {"train": {"images": 1000}, "parameters": 654321, "steps": 1400})
     write(root, "metrics/reports.json", {"reports": 1200, "studies": {"effusion": {"present": 1}}})
     write(root, "metrics/knowledge.json", {"pathologies": {"mean_pairwise_cosine": 0.1234567}})
@@ -126,12 +129,15 @@ def test_the_page_holds_figures_with_intervals_refusals_and_gates(page: str) -> 
 def test_the_summary_is_a_few_figures_of_each_evaluation(page: str, tmp_path: Path) -> None:
     rows = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "metrics/summary").iterdir()}
     zero_shot = json.loads((tmp_path / "metrics/zero_shot/mimic_cxr.json").read_text())
-    finetune = json.loads((tmp_path / "metrics/finetune/rsna_pneumonia.json").read_text())
+    finetune = json.loads((tmp_path / "metrics/finetune/rsna_classification.json").read_text())
     assert rows["zero_shot_mimic_cxr"]["auroc"] == zero_shot["auroc"]["macro"]["value"]
     assert rows["zero_shot_mimic_cxr"]["mean_position"] == zero_shot["pointing_game"]["baseline_mean_position"]["value"]
     for key, share in finetune["shares"].items():
-        assert rows[f"finetune_rsna_pneumonia_{key}"]["from_scratch"] == share["scratch"]["auroc"]["macro"]["value"]
-    assert len(rows) == len(list((tmp_path / "metrics/zero_shot").iterdir())) + len(finetune["shares"])
+        assert (
+            rows[f"finetune_rsna_classification_{key}"]["from_scratch"] == share["scratch"]["auroc"]["macro"]["value"]
+        )
+    assert rows["finetune_rsna_segmentation_1_percent"]["dice"] == 0.64
+    assert len(rows) == len(list((tmp_path / "metrics/zero_shot").iterdir())) + len(finetune["shares"]) + 1
 
 
 def test_each_finding_stands_beside_its_mean_position(page: str) -> None:

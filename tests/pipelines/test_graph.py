@@ -142,6 +142,7 @@ def test_what_is_no_graph_is_refused(content: Any) -> None:
 def test_lists_of_mapped_stages_come_from_the_parameters(repository: Path) -> None:
     params = read_yaml(repository / "params.yaml")
     params["datasets"] = {"mine": {"layout": "mimic_cxr", "root": "/x"}}
-    params["pretrain"]["dataset"], params["finetune"]["tasks"] = "mine", ["mine"]
+    params["pretrain"]["dataset"] = "mine"
+    params["finetune"]["tasks"] = {"mine": {"dataset": "mine", "kind": "classification"}}
     graph = build_graph(read_yaml(repository / "dvc.yaml"), params)
     assert {stage.item for stage in graph.stages.values()} == {None, "mine"}

@@ -42,11 +42,14 @@ def parent_of(run: str) -> Any:
     return found
 
 
+MINE = {"dataset": "mimic_cxr", "kind": "classification"}
+
+
 def test_prepare_makes_a_workspace_and_says_what_the_run_uses(inside: Path) -> None:
     request = Request(
         run="medslip.manual__2026-01-01T00:00:00+00:00",
         profile="tiny",
-        changes={"pretrain.epochs": 3, "finetune.tasks": ["mimic_cxr", "rsna_pneumonia"]},
+        changes={"pretrain.epochs": 3, "finetune.tasks": {"mine": MINE, "other": MINE}},
         forced=["quality"],
     )
     folder = prepare(request)
@@ -58,12 +61,13 @@ def test_prepare_makes_a_workspace_and_says_what_the_run_uses(inside: Path) -> N
     run = read_json(folder / RUN)
     assert run["items"] == {
         "datasets": ["mimic_cxr", "rsna_pneumonia"],
-        "finetune.tasks": ["mimic_cxr", "rsna_pneumonia"],
+        "finetune.tasks": ["mine", "other"],
     }
     assert run["forced"] == ["quality@mimic_cxr", "quality@rsna_pneumonia"]
     head = git("rev-parse", "HEAD", folder=inside)
     assert f"revision {head[:12]}, profile tiny" in run["note"]
-    assert "changed: pretrain.epochs = 3, finetune.tasks = ['mimic_cxr', 'rsna_pneumonia']" in run["note"]
+    assert "changed: pretrain.epochs = 3, " in run["note"]
+    assert f"finetune.tasks.mine = {MINE}" in run["note"]
     assert "pretrain" in run["stages"]
     parent = parent_of(request.run)
     assert parent.info.status == "RUNNING"

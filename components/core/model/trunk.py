@@ -58,3 +58,8 @@ class Trunk(nn.Module):
                 "are allowed"
             )
         return cast(Tensor, self.backbone(self.normalise(images_B1HW)).feature_maps[0])
+
+    def stages(self, images_B1HW: Tensor) -> list[Tensor]:
+        """The maps of stages 1 to 3, at strides 4, 8 and 16; the last is what `forward` gives."""
+        states = self.backbone(self.normalise(images_B1HW), output_hidden_states=True).hidden_states
+        return list(states[1:])

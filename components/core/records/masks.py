@@ -25,6 +25,12 @@ def mask_of(runs: str, rows: int, columns: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(mask_N.reshape(columns, rows).T)
 
 
+def runs_of(mask: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> str:
+    """The runs of a mask [rows, columns]: what `mask_of` reads; empty where no pixel is set."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.T.ravel() != 0, [0]])))
+    return " ".join(f"{start} {end - start}" for start, end in zip(edges[::2], edges[1::2], strict=True))
+
+
 def shard_mask_png(runs: str, letterbox: Letterbox) -> bytes:
     """The mask in shard pixels [S, S], as PNG: 255 where at least half of a pixel is covered, 0 elsewhere."""
     covered_SS = letterbox.apply(mask_of(runs, letterbox.rows, letterbox.columns).astype(np.float32))

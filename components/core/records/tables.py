@@ -176,6 +176,18 @@ PLACES = pa.schema(
     ]
 )
 
+# One row an image of the validation or test split of a segmentation, in shard pixels.
+SEGMENTATIONS = pa.schema(
+    [
+        *(PREDICTIONS.field(place) for place in range(7)),  # the image, and the groups that it belongs to
+        ("truth_pixels", pa.int32()),
+        ("predicted_pixels", pa.int32()),
+        ("dice", pa.float64()),  # null where the truth is empty
+        ("iou", pa.float64()),
+        ("runs", pa.string()),  # the predicted mask, see records.masks
+    ]
+)
+
 # What the phantom drew, outside the archive: one row a finding of an image, in source pixels. `source_sha256` is the
 # digest of the DICOM file, by which evaluation finds the image.
 DRAWN = pa.schema(
@@ -223,6 +235,7 @@ SCHEMAS = {
     "unmatched": UNMATCHED,
     "predictions": PREDICTIONS,
     "places": PLACES,
+    "segmentations": SEGMENTATIONS,
     "drawn": DRAWN,
     "drawn_images": DRAWN_IMAGES,
     "asserted": ASSERTED,

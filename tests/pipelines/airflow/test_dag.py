@@ -115,11 +115,11 @@ def test_a_stage_added_to_dvc_yaml_appears_with_no_other_edit(checkout: Path, re
     added = """
   audit:
     matrix:
-      task: ${finetune.tasks}
+      share: ${finetune.shares}
       year: [2025, 2026]
-    desc: Audit ${item.task} of ${item.year}
+    desc: Audit ${item.share} of ${item.year}
     meta: {group: review, image: train, hours: 3}
-    cmd: python -m components.audit ${item.task} ${item.year}
+    cmd: python -m components.audit ${item.share} ${item.year}
     deps: [models/pretrained]
     outs: ["audits/${key}"]
 """

@@ -55,7 +55,8 @@ def test_every_default_is_allowed_by_its_own_field(form: dict[str, Field]) -> No
         ("pretrain.model.trunk.depths", [2, 2]),
         ("pretrain.model.trunk.depths", [2, 2, 0]),
         ("ingest.percentiles", [60, 99]),
-        ("finetune.tasks", []),
+        ("finetune.tasks", {}),
+        ("finetune.tasks", {"mine": {"dataset": "mimic_cxr", "kind": "detection"}}),
         ("finetune.shares", [0.1, 2]),
         ("phantom.studies", {"mimic_cxr": 1}),
         ("phantom.studies", {"unknown": 100}),
@@ -83,7 +84,6 @@ def test_limits_stand_where_the_browser_does_not_clamp_to_them(form: dict[str, F
 def test_lists_of_numbers_get_an_editor_for_numbers(form: dict[str, Field]) -> None:
     assert form["finetune.shares"].schema["items"] == {"type": "number"}
     assert form["pretrain.model.trunk.depths"].schema["items"] == {"type": "integer"}
-    assert form["finetune.tasks"].schema["items"] == {"type": "string"}
     assert form["phantom.pathologies"].schema["type"] == ["array", "null"]
 
 
