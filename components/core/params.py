@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from components.core.explain import explain
 
-PhantomLayout = Literal["mimic_cxr", "rsna_pneumonia"]  # those that the phantom can draw
-Layout = Literal[PhantomLayout, "nih_cxr14", "siim_acr", "covidx_cxr4", "folder"]
+PhantomLayout = Literal[  # those that the phantom can draw
+    "mimic_cxr", "rsna_pneumonia", "nih_cxr14", "siim_acr", "covidx_cxr4"
+]
+Layout = Literal[PhantomLayout, "folder"]
 WITH_REPORTS: tuple[Layout, ...] = ("mimic_cxr", "folder")
 Objection = Literal["modality", "body_part", "burned_in"]
 RESERVED = frozenset({"folder", "forget"})  # commands that stand where a stage's command has the dataset
@@ -437,9 +439,14 @@ def load(path: Path = Path("params.yaml")) -> Params:
 
 
 def overlay(base: Any, changes: Any) -> Any:
-    """A profile laid over params.yaml: mappings are merged key by key, everything else is replaced."""
+    """A profile laid over params.yaml: mappings are merged key by key, everything else is replaced.
+
+    A null in the place of a mapping removes it, such as a dataset.
+    """
     if isinstance(base, dict) and isinstance(changes, dict):
-        return {**base, **{key: overlay(base.get(key), value) for key, value in changes.items()}}
+        removed = {key for key, value in changes.items() if value is None and isinstance(base.get(key), dict)}
+        merged = {key: overlay(base.get(key), value) for key, value in changes.items() if key not in removed}
+        return {**{key: value for key, value in base.items() if key not in removed}, **merged}
     return changes
 
 

@@ -1,9 +1,11 @@
 """What every phantom archive shares: seeds, jobs for the processes, drawing with its truth, the archive's digest."""
 
+import csv
 import hashlib
+import io
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -16,10 +18,11 @@ import numpy as np
 from components.core.params import Phantom
 from components.core.workers import worker_count
 from components.phantom.dicom_writer import Shot, write_dicom
-from components.phantom.draw import DrawnFinding, draw
+from components.phantom.draw import DrawnFinding, draw, resampled
 from components.phantom.study import Study, grade
 
 Row = dict[str, Any]
+Writer = Callable[[np.ndarray, Shot, np.random.Generator], bytes]
 
 
 class Stream(IntEnum):
@@ -51,15 +54,25 @@ class Job:
     split: str = ""  # the patient's, where the layout has splits
 
 
+def split_of_each(patients: int, shares: Mapping[str, float], rng: np.random.Generator) -> list[str]:
+    """The split of each patient, shuffled: the first split of the shares takes what the others leave, none is empty."""
+    first, *others = shares
+    held = {name: max(1, round(patients * shares[name])) for name in others}
+    names = [name for name, count in held.items() for _ in range(count)]
+    names += [first] * (patients - len(names))
+    return [names[index] for index in rng.permutation(patients)]
+
+
 @dataclass(frozen=True)
 class PlannedImage:
-    """Everything of an image but its pixels."""
+    """Everything of an image but its pixels; `side` is what the square drawing is resampled to, where it is."""
 
     shot: Shot
     study: Study
     study_number: int
     height: int
     width: int
+    side: int | None = None
 
 
 @dataclass
@@ -109,11 +122,24 @@ def _truth(found: DrawnFinding, names: Row) -> Row:
     }
 
 
-def make_image(made: Made, job: Job, planned: PlannedImage, uri: str) -> tuple[DrawnFinding, ...]:
-    """Draw an image, write its DICOM file and its truth; returns what was drawn."""
+def csv_bytes(columns: tuple[str, ...], rows: list[Row], line_end: str = "\n") -> bytes:
+    """A table of an archive: the named columns of the rows, in UTF-8."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator=line_end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def make_image(
+    made: Made, job: Job, planned: PlannedImage, uri: str, write: Writer = write_dicom
+) -> tuple[DrawnFinding, ...]:
+    """Draw an image, write its file and its truth; returns what was drawn."""
     rng = stream(job.settings, job.archive, Stream.IMAGE, planned.study_number, planned.shot.number)
     drawing = draw(planned.study, planned.height, planned.width, rng)
-    digest = put(made, job.folder, uri, write_dicom(drawing.image_HW, planned.shot, rng))
+    if planned.side is not None:
+        drawing = resampled(drawing, planned.side)
+    digest = put(made, job.folder, uri, write(drawing.image_HW, planned.shot, rng))
     names = {
         "source_sha256": digest,
         "image": planned.shot.image_id,

@@ -84,6 +84,8 @@ def encode(stored_HW: npt.NDArray[np.integer], codec: Codec, bits: int) -> bytes
             frame = imagecodecs.jpegls_encode(stored_HW)
         case "jpeg":
             frame = imagecodecs.jpeg8_encode(stored_HW, level=JPEG_QUALITY)
+        case _:
+            raise AssertionError(codec)
     encapsulated: bytes = encapsulate([bytes(frame)])
     return encapsulated
 

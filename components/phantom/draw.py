@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
+from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGIES, PATHOLOGY_INDEX
 from components.phantom.body import sample_body
 from components.phantom.exposure import UNEXPOSED, expose, exposed, sample_exposure
 from components.phantom.findings import PAINT, RESHAPE
 from components.phantom.raster import Canvas
 from components.phantom.scene import build_scene
-from components.phantom.study import Finding, Study
+from components.phantom.study import UNSEEN, Finding, Study
+
+NUMBERS = PATHOLOGY_INDEX | {name: len(PATHOLOGIES) + place for place, name in enumerate(UNSEEN)}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def tight_box(mask_HW: np.ndarray) -> tuple[int, int, int, int]:
 
 def _finding_rng(seed: int, finding: Finding) -> np.random.Generator:
     """A generator of the finding's own, so that other findings leave its looks unchanged."""
-    return np.random.default_rng([seed, PATHOLOGY_INDEX[finding.pathology], ANATOMY_INDEX[finding.anatomy]])
+    return np.random.default_rng([seed, NUMBERS[finding.pathology], ANATOMY_INDEX[finding.anatomy]])
 
 
 def draw(study: Study, height: int, width: int, rng: np.random.Generator) -> Drawing:
@@ -67,3 +70,14 @@ def draw(study: Study, height: int, width: int, rng: np.random.Generator) -> Dra
             drawn.append(DrawnFinding(finding, mask_HW, tight_box(mask_HW)))
     image_HW = expose(scene.attenuation(), exposure, canvas, noise_rng)
     return Drawing(np.where(frame, image_HW, np.float32(UNEXPOSED)), tuple(drawn))
+
+
+def resampled(drawing: Drawing, side: int) -> Drawing:
+    """A drawing brought to `side` x `side` pixels, its masks too; a finding that is lost on the way is not drawn."""
+    image_SS = cv2.resize(drawing.image_HW, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    masks = [cv2.resize(found.mask_HW.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST).astype(bool)
+             for found in drawing.findings]  # fmt: skip
+    pairs = zip(drawing.findings, masks, strict=True)
+    return Drawing(
+        image_SS, tuple(DrawnFinding(found.finding, mask, tight_box(mask)) for found, mask in pairs if mask.any())
+    )

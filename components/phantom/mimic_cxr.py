@@ -1,16 +1,25 @@
 """A phantom archive in the layout of MIMIC-CXR: folders, DICOM files, reports, and the four tables."""
 
-import csv
 import gzip
 import hashlib
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from components.core.params import Phantom
-from components.phantom.archive import Job, Made, PlannedImage, Row, Stream, make_image, put, stream
+from components.phantom.archive import (
+    Job,
+    Made,
+    PlannedImage,
+    Row,
+    Stream,
+    csv_bytes,
+    make_image,
+    put,
+    split_of_each,
+    stream,
+)
 from components.phantom.dicom_writer import Shot
 from components.phantom.identity import Visit, sample_person, sample_visit
 from components.phantom.report import Context, write_report
@@ -50,14 +59,6 @@ PROCEDURES = {"PA": "CHEST (PA AND LAT)", "AP": "CHEST (PORTABLE AP)"}
 VIEW_MEANINGS = {"PA": "postero-anterior", "AP": "antero-posterior"}
 
 
-def _splits(patients: int, rng: Rng) -> list[str]:
-    """The split of each patient: shuffled, in the proportions of `SPLITS`, none of the three empty."""
-    held = {name: max(1, round(patients * SPLITS[name])) for name in ("validate", "test")}
-    names = [name for name, count in held.items() for _ in range(count)]
-    names += ["train"] * (patients - len(names))
-    return [names[index] for index in rng.permutation(patients)]
-
-
 def plan(archive: str, folder: Path, settings: Phantom) -> list[Job]:
     """The patients of an archive with as many studies as the settings ask for."""
     rng, total = stream(settings, archive, Stream.PLAN), settings.studies["mimic_cxr"]
@@ -66,7 +67,7 @@ def plan(archive: str, folder: Path, settings: Phantom) -> list[Job]:
         counts.append(min(1 + int(rng.choice(3, p=STUDIES_A_PATIENT)), total - sum(counts)))
     subjects = np.sort(rng.choice(9_999_999, len(counts), replace=False)) + 10_000_000
     studies = rng.choice(9_999_999, total, replace=False) + 50_000_000
-    splits, jobs, first = _splits(len(counts), rng), [], 0
+    splits, jobs, first = split_of_each(len(counts), SPLITS, rng), [], 0
     for number, count in enumerate(counts):
         numbers = tuple(range(first, first + count))
         names = (str(subjects[number]), *(str(studies[study]) for study in numbers))
@@ -176,16 +177,9 @@ def make(job: Job) -> Made:
     return made
 
 
-def _packed(columns: tuple[str, ...], rows: list[Row]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return gzip.compress(text.getvalue().encode(), mtime=0)
-
-
 def write_tables(folder: Path, made: Made) -> None:
     """Write the four tables of the archive."""
     studies = {row["study_id"]: {**row, "path": row["report"]} for row in made.records}
     for name, columns in TABLES.items():
-        put(made, folder, name, _packed(columns, list(studies.values()) if "study-list" in name else made.records))
+        rows = list(studies.values()) if "study-list" in name else made.records
+        put(made, folder, name, gzip.compress(csv_bytes(columns, rows), mtime=0))

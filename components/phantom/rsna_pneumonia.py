@@ -1,24 +1,17 @@
 """A phantom archive in the layout of the RSNA pneumonia challenge: DICOM files, boxes, classes; no report."""
 
-import csv
-import io
 import uuid
 from pathlib import Path
 
-import numpy as np
-
 from components.core.params import Phantom
-from components.phantom.archive import Job, Made, PlannedImage, Row, Stream, make_image, put, stream
+from components.phantom.archive import Job, Made, PlannedImage, Stream, csv_bytes, make_image, put, stream
 from components.phantom.dicom_writer import Shot
 from components.phantom.identity import sample_person, sample_visit
 from components.phantom.scanner import choose_scanner
-from components.phantom.study import Mix, Patient, Study, sample_patient, sample_study
-
-Rng = np.random.Generator
+from components.phantom.study import Mix, sample_patient, sample_study_with
 
 OPACITIES = frozenset({"consolidation", "opacity"})  # what the challenge's readers boxed
 OPACITY_SHARE = 0.3  # of the images; the challenge has 0.23
-TRIES = 500
 
 LABEL_COLUMNS = ("patientId", "x", "y", "width", "height", "Target")
 CLASS_COLUMNS = ("patientId", "class")
@@ -35,20 +28,11 @@ def plan(archive: str, folder: Path, settings: Phantom) -> list[Job]:
     return jobs
 
 
-def _study(rng: Rng, patient: Patient, mix: Mix) -> Study:
-    """A study with a lung opacity at the declared share; where findings are too rare for that, the last one tried."""
-    wanted = rng.random() < OPACITY_SHARE
-    for _ in range(TRIES):
-        study = sample_study(rng, patient, mix)
-        if any(finding.pathology in OPACITIES for finding in study.findings) == wanted:
-            break
-    return study
-
-
 def planned_image(job: Job) -> PlannedImage:
     """The image of a job: everything but its pixels. All have one size, as in the challenge."""
     patient = sample_patient(stream(job.settings, job.archive, Stream.PATIENT, job.number))
-    study = _study(stream(job.settings, job.archive, Stream.STUDY, job.number), patient, Mix.of(job.settings))
+    rng = stream(job.settings, job.archive, Stream.STUDY, job.number)
+    study = sample_study_with(rng, patient, Mix.of(job.settings), OPACITIES, OPACITY_SHARE)
     rng = stream(job.settings, job.archive, Stream.PATIENT, job.number, 1)
     person = sample_person(rng, patient.sex, patient.age)
     visit = sample_visit(rng, "rsna_pneumonia", person, 0)
@@ -71,15 +55,7 @@ def make(job: Job) -> Made:
     return made
 
 
-def _csv(columns: tuple[str, ...], rows: list[Row]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
 def write_tables(folder: Path, made: Made) -> None:
     """Write the two tables of the archive."""
-    put(made, folder, "stage_2_train_labels.csv", _csv(LABEL_COLUMNS, made.records))
-    put(made, folder, "stage_2_detailed_class_info.csv", _csv(CLASS_COLUMNS, made.records))
+    put(made, folder, "stage_2_train_labels.csv", csv_bytes(LABEL_COLUMNS, made.records))
+    put(made, folder, "stage_2_detailed_class_info.csv", csv_bytes(CLASS_COLUMNS, made.records))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.core.params import PhantomLayout
 
-Codec = Literal["explicit", "implicit", "rle", "jpeg2000", "jpegls", "jpeg"]
+Codec = Literal["explicit", "implicit", "rle", "jpeg2000", "jpegls", "jpeg", "png", "png_rgba"]
 Rng = np.random.Generator
 Choice = TypeVar("Choice")
 
@@ -60,6 +60,7 @@ class Scanner(_Entry):
     codecs: dict[Codec, float]
     sharpen: float
     noise: float
+    origin: str | None = None
 
 
 @cache
@@ -75,9 +76,13 @@ def weighted(rng: Rng, choices: Mapping[Choice, float]) -> Choice:
     return list(choices)[int(rng.choice(len(weights), p=weights / weights.sum()))]
 
 
-def choose_scanner(layout: PhantomLayout, view: str, rng: Rng) -> tuple[Scanner, Codec]:
-    """A unit that takes the view, and the codec of the image: they depend on nothing else."""
-    able = {index: unit.weight for index, unit in enumerate(scanners(layout)) if view in unit.views}
+def choose_scanner(layout: PhantomLayout, view: str, rng: Rng, origin: str | None = None) -> tuple[Scanner, Codec]:
+    """A unit of a collection that takes the view, and the codec of the image: they depend on nothing else."""
+    able = {
+        index: unit.weight
+        for index, unit in enumerate(scanners(layout))
+        if view in unit.views and unit.origin == origin
+    }
     assert able, f"no scanner of {layout} takes {view}"
     unit = scanners(layout)[weighted(rng, able)]
     return unit, weighted(rng, unit.codecs)

@@ -11,11 +11,17 @@ from components.core import paths
 from components.core.params import Params
 from components.core.records.tables import write_table
 from components.core.records.whole import whole_folder, write_json
-from components.phantom import mimic_cxr, rsna_pneumonia
+from components.phantom import covidx_cxr4, mimic_cxr, nih_cxr14, rsna_pneumonia, siim_acr
 from components.phantom.archive import Made, digest_of, in_processes
 from components.phantom.contact_sheet import write_contact_sheet
 
-LAYOUTS: dict[str, ModuleType] = {"mimic_cxr": mimic_cxr, "rsna_pneumonia": rsna_pneumonia}
+LAYOUTS: dict[str, ModuleType] = {
+    "mimic_cxr": mimic_cxr,
+    "rsna_pneumonia": rsna_pneumonia,
+    "nih_cxr14": nih_cxr14,
+    "siim_acr": siim_acr,
+    "covidx_cxr4": covidx_cxr4,
+}
 PLOTS = paths.PLOTS / "phantom"
 
 

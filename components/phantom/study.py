@@ -14,6 +14,8 @@ import numpy as np
 from components.core.params import Phantom
 from components.core.vocabulary import ANATOMY_INDEX, PATHOLOGY_INDEX
 
+UNSEEN = ("covid",)  # drawn on demand, in none of the vocabulary's terms, and so in no archive with reports
+TRIES = 500
 LOWEST_SEVERITY = 0.05
 AP_SHARE = 0.4
 AP_DEVICE_RATIO = 1.4
@@ -29,7 +31,7 @@ class Finding:
     severity: float
 
     def __post_init__(self) -> None:
-        assert self.pathology in PATHOLOGY_INDEX, self.pathology
+        assert self.pathology in PATHOLOGY_INDEX or self.pathology in UNSEEN, self.pathology
         assert self.anatomy in ANATOMY_INDEX, self.anatomy
         assert 0 <= self.severity <= 1, self.severity
 
@@ -202,6 +204,10 @@ class Mix:
                 )
         return cls(frozenset(wanted), settings.finding_rate)
 
+    def only(self, pathologies: frozenset[str]) -> "Mix":
+        """The mix of those pathologies alone; the same mix where it shows none of them."""
+        return Mix(self.pathologies & pathologies or self.pathologies, self.finding_rate)
+
     @property
     def companions(self) -> dict[tuple[str, str], float]:
         """Those of `COMPANIONS` that are shown."""
@@ -272,3 +278,15 @@ def sample_study(rng: np.random.Generator, patient: Patient, mix: Mix) -> Study:
         for anatomy in _places(rng, pathology, taken)
     ]
     return Study(patient, view, tuple(findings))
+
+
+def sample_study_with(
+    rng: np.random.Generator, patient: Patient, mix: Mix, wanted: frozenset[str], share: float
+) -> Study:
+    """A radiograph with one of the wanted pathologies at a share; where they are too rare, the last one tried."""
+    present = rng.random() < share
+    for _ in range(TRIES):
+        study = sample_study(rng, patient, mix)
+        if any(finding.pathology in wanted for finding in study.findings) == present:
+            break
+    return study

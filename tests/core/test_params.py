@@ -55,7 +55,8 @@ def changed(content: Any, path: str, value: Any) -> Any:
         ("pretrain", None, "null is not allowed; it must be a mapping with the keys dataset, seed"),
         ("pretrain.epohcs", 3, "unknown key; the keys are dataset, seed, threads"),
         ("phantom.studies.nih", 10, "unknown key; a key must be one of mimic_cxr, rsna_pneumonia"),
-        ("pretrain.dataset", "nih", "'nih' is not one of the datasets (mimic_cxr, rsna_pneumonia)"),
+        ("pretrain.dataset", "nih",
+         "'nih' is not one of the datasets (mimic_cxr, rsna_pneumonia, nih_cxr14, siim_acr, covidx_cxr4)"),
         ("pretrain.dataset", "rsna_pneumonia",
          "'rsna_pneumonia' has no reports; the layout must be one of mimic_cxr, folder"),
         ("datasets.forget", {"layout": "folder", "root": "x"}, "that is the name of a command, not of a dataset"),
@@ -116,6 +117,7 @@ def test_overlay_merges_mappings_and_replaces_the_rest() -> None:
     base = {"a": {"b": 1, "c": [1, 2]}, "d": 3}
     assert overlay(base, {"a": {"c": [3]}, "e": None}) == {"a": {"b": 1, "c": [3]}, "d": 3, "e": None}
     assert overlay(base, {"a": 1}) == {"a": 1, "d": 3}
+    assert overlay(base, {"a": None, "d": None}) == {"d": None}
     assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 3}
 
 

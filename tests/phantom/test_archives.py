@@ -16,14 +16,18 @@ import pytest
 import yaml
 
 from components.core import paths
-from components.core.archives import open_archive
+from components.core.archives import Entry, open_archive
 from components.core.params import Params, validate
+from components.core.records.masks import mask_of
 from components.core.records.tables import read_table
+from components.phantom import nih_cxr14
 from components.phantom.mimic_cxr import SPLITS, TABLES
 from components.phantom.rsna_pneumonia import OPACITIES, OPACITY_SHARE
+from components.phantom.scanner import scanners
 from components.phantom.stage import archives, make_archive, run
 
-STUDIES = {"mimic_cxr": 30, "rsna_pneumonia": 24}
+STUDIES = {"mimic_cxr": 30, "rsna_pneumonia": 24, "nih_cxr14": 20, "siim_acr": 12, "covidx_cxr4": 20}
+IMAGES = (".dcm", ".png", ".jpg")
 
 
 def params_of(repository: Path, **changes: Any) -> Params:
@@ -128,9 +132,9 @@ def test_a_patient_is_in_one_split_and_each_split_has_patients(mimic: Path) -> N
     assert set.union(*splits.values()) == set(SPLITS)
 
 
-def test_the_adapters_list_all_of_it_without_a_problem(mimic: Path, rsna: Path, workspace: Path) -> None:
-    for layout, root in (("mimic_cxr", mimic), ("rsna_pneumonia", rsna)):
-        entries = list(open_archive(layout, str(root)).entries())
+def test_the_adapters_list_all_of_it_without_a_problem(workspace: Path) -> None:
+    for layout in STUDIES:
+        entries = list(open_archive(layout, str(workspace / paths.PHANTOM_ARCHIVES / layout)).entries())
         assert not [entry for entry in entries if entry.problem]
         _, images, asserted = truth_of(workspace, layout)
         assert {(entry.image, entry.study, entry.patient) for entry in entries} == set(
@@ -139,11 +143,11 @@ def test_the_adapters_list_all_of_it_without_a_problem(mimic: Path, rsna: Path, 
         assert set(asserted["study"]) <= {entry.study for entry in entries}
 
 
-@pytest.mark.parametrize("dataset", ["mimic_cxr", "rsna_pneumonia"])
+@pytest.mark.parametrize("dataset", STUDIES)
 def test_the_truth_names_the_files_by_their_digest_and_marks_the_boxes(workspace: Path, dataset: str) -> None:
     drawn, images, _ = truth_of(workspace, dataset)
     files = tree(workspace / paths.PHANTOM_ARCHIVES / dataset)
-    assert set(images["source_sha256"]) == {digest for uri, digest in files.items() if uri.endswith(".dcm")}
+    assert set(images["source_sha256"]) == {digest for uri, digest in files.items() if uri.endswith(IMAGES)}
     sizes = images.set_index("source_sha256")
     assert set(drawn["source_sha256"]) <= set(sizes.index)
     for row in drawn.itertuples():
@@ -193,6 +197,62 @@ def test_rsna_classes_say_what_was_drawn(rsna: Path, workspace: Path) -> None:
     assert abs(share - OPACITY_SHARE) < 0.3
 
 
+def entries_of(workspace: Path, layout: str) -> dict[str, Entry]:
+    root = workspace / paths.PHANTOM_ARCHIVES / layout
+    return {entry.image: entry for entry in open_archive(layout, str(root)).entries()}
+
+
+def test_nih_labels_and_boxes_say_what_was_drawn_and_no_patient_is_in_two_lists(workspace: Path) -> None:
+    drawn, _, _ = truth_of(workspace, "nih_cxr14")
+    entries = entries_of(workspace, "nih_cxr14")
+    splits: dict[str, set[str | None]] = {}
+    for name, entry in entries.items():
+        rows = drawn[drawn["image"] == name]
+        expected = {nih_cxr14.CLASSES[pathology] for pathology in rows["pathology"]}
+        assert {label.name for label in entry.labels if label.value} == expected
+        drawn_boxes = {(nih_cxr14.CLASSES[row.pathology], row.x, row.y, row.width, row.height)
+                       for row in rows.itertuples()}  # fmt: skip
+        assert {(box.name, box.x, box.y, box.width, box.height) for box in entry.boxes} <= drawn_boxes
+        splits.setdefault(entry.patient, set()).add(entry.split)
+    assert any(entry.boxes for entry in entries.values())
+    assert sorted(map(sorted, splits.values()))[0] == ["not_test"]
+    assert {"test"} in splits.values()
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_siim_masks_are_what_was_drawn(workspace: Path) -> None:
+    drawn, images, _ = truth_of(workspace, "siim_acr")
+    assert set(images["rows"]) | set(images["columns"]) == {1024}
+    entries, several = entries_of(workspace, "siim_acr"), 0
+    for name, entry in entries.items():
+        rows = drawn[(drawn["image"] == name) & (drawn["pathology"] == "pneumothorax")]
+        assert bool(len(rows)) == bool(entry.masks) == bool(entry.labels[0].value)
+        if entry.masks:
+            several += len(entry.masks) > 1
+            written = np.maximum.reduce([mask_of(mask.runs, 1024, 1024) for mask in entry.masks])
+            truth = np.maximum.reduce([cv2.imdecode(np.frombuffer(png, np.uint8), 0) for png in rows["mask_png"]])
+            assert (written != truth).sum() <= 0.01 * (truth > 0).sum()  # but for specks
+    assert several
+
+
+def test_covidx_holds_a_disease_that_no_other_archive_shows(workspace: Path) -> None:
+    assert not any("covid" in set(truth_of(workspace, name)[0]["pathology"]) for name in STUDIES if "covid" not in name)
+    drawn, _, _ = truth_of(workspace, "covidx_cxr4")
+    entries = entries_of(workspace, "covidx_cxr4")
+    positive = {name for name, entry in entries.items() if entry.labels[0].value}
+    assert set(drawn.loc[drawn["pathology"] == "covid", "image"]) == positive
+    of_origin = {
+        origin: {e.labels[0].value for e in entries.values() if e.origin == origin} for origin in ("ricord", "rsna")
+    }
+    assert of_origin == {"ricord": {1}, "rsna": {0}}
+    assert {entry.split for entry in entries.values()} == {"train", "validate", "test"}
+
+
+def test_each_archive_has_scanners_of_its_own() -> None:
+    models = {layout: {unit.model for unit in scanners(layout)} for layout in STUDIES}
+    assert sum(map(len, models.values())) == len(set.union(*models.values()))
+
+
 def test_the_receipt_tells_one_archive_from_another(workspace: Path) -> None:
     receipt = json.loads((workspace / paths.PHANTOM_RECEIPT).read_text(encoding="utf-8"))
     assert {name: (entry["layout"], entry["studies"]) for name, entry in receipt.items()} == {
@@ -202,7 +262,7 @@ def test_the_receipt_tells_one_archive_from_another(workspace: Path) -> None:
         files = tree(workspace / paths.PHANTOM_ARCHIVES / name)
         lines = "".join(f"{uri} {digest}\n" for uri, digest in sorted(files.items()))
         assert entry["digest"] == hashlib.sha256(lines.encode()).hexdigest()
-        assert entry["images"] == sum(uri.endswith(".dcm") for uri in files)
+        assert entry["images"] == sum(uri.endswith(IMAGES) for uri in files)
 
 
 def test_the_figures_count_what_is_there(workspace: Path) -> None:
@@ -244,7 +304,7 @@ def test_a_root_that_no_archive_can_be_made_at_is_refused(repository: Path, root
 
 def test_a_layout_without_a_number_of_studies_is_refused(repository: Path) -> None:
     with pytest.raises(ValueError, match=r"phantom\.studies: .* rsna_pneumonia"):
-        archives(params_of(repository, studies={"mimic_cxr": 8}))
+        archives(params_of(repository, studies={"mimic_cxr": 8, "nih_cxr14": 8, "siim_acr": 8, "covidx_cxr4": 8}))
 
 
 def test_a_wrong_number_of_workers_is_one_sentence_and_leaves_nothing(

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from components.core.vocabulary import PATHOLOGY_INDEX
 from components.phantom.draw import Drawing, draw, tight_box
 from components.phantom.findings import PAINT, RESHAPE
-from components.phantom.study import OCCURRENCES, Finding, Mix, Patient, Study, sample_patient, sample_study
+from components.phantom.study import OCCURRENCES, UNSEEN, Finding, Mix, Patient, Study, sample_patient, sample_study
 
 PIXELS = 200
 WOMAN = Patient("F", 60, 0.0)
@@ -136,11 +137,12 @@ def test_stout_patients_are_wider():
 
 
 def test_every_pathology_that_occurs_can_be_drawn():
-    assert set(OCCURRENCES) == set(PAINT)
+    assert {*OCCURRENCES, *UNSEEN} == set(PAINT)
     assert set(RESHAPE) <= set(PAINT)
     anatomies = {anatomy for occurrence in OCCURRENCES.values() for anatomy in occurrence.places}
-    assert len(OCCURRENCES) >= 14
-    assert len(anatomies) >= 18
+    assert not set(UNSEEN) & {*OCCURRENCES, *PATHOLOGY_INDEX}
+    assert len(OCCURRENCES) >= 20
+    assert len(anatomies) >= 25
 
 
 @pytest.mark.parametrize("size", [(128, 128), (150, 260), (700, 560)])

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from components.core.params import read_yaml
 from pipelines.arrivals import _needed, newly_come
 from pipelines.graph import read_graph
 
 
 def test_only_the_listings_and_what_they_wait_for_run(repository: Path) -> None:
     needed = [stage.address for stage in _needed(read_graph(repository))]
-    assert needed == ["phantom", "inventory@mimic_cxr", "inventory@rsna_pneumonia"]
+    assert needed == ["phantom", *(f"inventory@{name}" for name in read_yaml(repository / "params.yaml")["datasets"])]
 
 
 def test_growth_is_counted_by_dataset() -> None:

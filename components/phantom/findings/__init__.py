@@ -26,6 +26,7 @@ PAINT: dict[str, Callable[[Scene, Finding, np.random.Generator], np.ndarray]] = 
     "catheter": devices.catheter,
     "clip": devices.clips,
     "consolidation": airspace.consolidation,
+    "covid": airspace.covid,
     "edema": airspace.edema,
     "effusion": pleura.effusion,
     "elevation": volume.elevated,

@@ -1,4 +1,4 @@
-"""Findings that fill the air spaces of the lung: consolidation, opacity, oedema."""
+"""Findings that fill the air spaces of the lung: consolidation, opacity, the patches of COVID-19, oedema."""
 
 import numpy as np
 
@@ -71,6 +71,25 @@ def opacity(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndar
         cloud = np.maximum(cloud, np.float32(rng.uniform(0.65, 1.0)) * canvas.blob(place, radii, rng.uniform(0, np.pi)))
     mottle = 1 + np.float32(0.14) * canvas.texture(rng, 0.018)
     share = np.clip(np.float32(0.10 + 0.62 * finding.severity) * cloud * mottle, 0, np.float32(0.8)) * scene.lungs[side]
+    change = share * scene.air_HW
+    scene.fill(share)
+    return visible(canvas.blur(change, 0.008), 0.25)
+
+
+def covid(scene: Scene, finding: Finding, rng: np.random.Generator) -> np.ndarray:
+    """Ground-glass patches in both lungs, along the ribs and below the middle, fine-grained and with no sharp edge."""
+    canvas, body = scene.canvas, scene.body
+    cloud = np.zeros_like(scene.air_HW)
+    size = 0.034 + 0.030 * finding.severity
+    for side in (LEFT, RIGHT):
+        for zone, shift in (("mid", 0.0), ("mid", 0.09), ("lower", -0.02), ("lower", 0.05)):
+            v = zone_height(body, side, zone) + shift + rng.normal(0, 0.02)
+            u = side * (float(cage_width(body, v)) - rng.uniform(0.5, 1.3) * size)
+            radii = (size * rng.uniform(0.7, 1.1), size * rng.uniform(0.8, 1.5))
+            patch = canvas.blob((u, v), radii, side * rng.uniform(-0.2, 0.2))
+            cloud = np.maximum(cloud, np.float32(rng.uniform(0.5, 1.0)) * patch)
+    mesh = np.clip(1 + np.float32(0.30) * canvas.texture(rng, 0.009), np.float32(0.3), 2)
+    share = np.clip(np.float32(0.12 + 0.55 * finding.severity) * cloud * mesh, 0, np.float32(0.75)) * scene.both_lungs
     change = share * scene.air_HW
     scene.fill(share)
     return visible(canvas.blur(change, 0.008), 0.25)

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from components.core import vocabulary
+from components.core.archives.nih_cxr14 import CLASSES
 from components.core.vocabulary import ANATOMIES, ANATOMY_INDEX, DEFINITIONS, DISPLAY, PARTNERS, PATHOLOGIES, VISIBLE
 
 
@@ -92,6 +93,14 @@ def test_class_map_names_pathologies_of_the_vocabulary():
     classes = vocabulary.class_map("rsna_pneumonia")
     assert classes == {"pneumonia": ("pneumonia", "consolidation", "opacity")}
     assert {name for names in classes.values() for name in names} <= set(PATHOLOGIES)
+
+
+def test_the_classes_of_nih_are_those_of_the_archive_and_mean_what_the_published_test_says():
+    classes = vocabulary.class_map("nih_cxr14")
+    assert tuple(classes) == CLASSES
+    assert {name for names in classes.values() for name in names} <= set(PATHOLOGIES)
+    assert (classes["Fibrosis"], classes["Infiltration"]) == (("tail_abnorm_obs",), ("infiltrate",))
+    assert classes["Pleural_Thickening"] == ("thicken",)
 
 
 def test_layout_without_classes_is_refused():
