@@ -59,6 +59,11 @@ def changed(content: Any, path: str, value: Any) -> Any:
          "'nih' is not one of the datasets (mimic_cxr, rsna_pneumonia, nih_cxr14, siim_acr, covidx_cxr4)"),
         ("pretrain.dataset", "rsna_pneumonia",
          "'rsna_pneumonia' has no reports; the layout must be one of mimic_cxr, folder"),
+        ("pretrain.objective.form", "clip", '"clip" is not allowed; it must be one of medslip, one_stream, '
+         "global_contrast, supervised"),
+        ("pretrain.objective.mends.temperature", 0, "0 is not allowed; it must be a number above 0 and at most 10 or "
+         "null"),
+        ("pretrain.objective.mends.sigmoid", True, "unknown key; the keys are swapped_sides, bounded_mask"),
         ("datasets.forget", {"layout": "folder", "root": "x"}, "that is the name of a command, not of a dataset"),
     ],
 )  # fmt: skip
@@ -73,6 +78,13 @@ def test_a_refusal_says_where_what_and_what_is_allowed(content: Any, path: str, 
 def test_what_is_no_mapping_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^params.yaml: .+; it must be a mapping with the keys datasets"):
         validate(value)
+
+
+def test_the_published_form_knows_no_soft_labels(content: Any) -> None:
+    soft = changed(content, "pretrain.uncertain", "soft")
+    assert validate(soft).pretrain.uncertain == "soft"
+    with pytest.raises(ValueError, match=r"pretrain: uncertain may be soft only where objective\.fidelity is improved"):
+        validate(changed(soft, "pretrain.objective.fidelity", "paper"))
 
 
 def test_every_fault_gets_its_line(content: Any) -> None:

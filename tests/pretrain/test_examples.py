@@ -65,7 +65,7 @@ def three_values(*values: int) -> StudyLabels:
     return StudyLabels(("first", "second"), cells, np.array(values, np.int8))
 
 
-@pytest.mark.parametrize(("meaning", "value"), [("ignore", -1), ("present", 1), ("absent", 0)])
+@pytest.mark.parametrize(("meaning", "value"), [("ignore", -1), ("present", 1), ("absent", 0), ("soft", 2)])
 def test_uncertain_mentions_count_as_the_parameter_says(meaning: str, value: int) -> None:
     labels = Labels(three_values(1, 2, 0), meaning)
     assert labels["first"].shape == (len(ANATOMIES), len(PATHOLOGIES))

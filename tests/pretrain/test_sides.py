@@ -33,6 +33,12 @@ def test_the_middle_lobe_goes_where_the_lingula_is() -> None:
     np.testing.assert_array_equal(swap_sides(both), labels(upper_left_lobe=1))
 
 
+def test_what_is_certain_outweighs_what_is_soft() -> None:
+    doubtful = labels(middle_right_lobe=2, upper_right_lobe=1)
+    np.testing.assert_array_equal(swap_sides(doubtful), labels(upper_left_lobe=1))
+    np.testing.assert_array_equal(swap_sides(labels(middle_right_lobe=2)), labels(upper_left_lobe=2))
+
+
 def test_the_left_upper_lobe_tells_of_the_middle_lobe_only_when_it_is_clear() -> None:
     np.testing.assert_array_equal(swap_sides(labels(upper_left_lobe=1)), labels(upper_right_lobe=1))
     clear = labels(upper_left_lobe=0)

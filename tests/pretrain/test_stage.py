@@ -61,6 +61,24 @@ def test_outputs_figures_and_the_same_bytes_again(workspace: Path, repository: P
     assert outputs(workspace) == first
 
 
+@pytest.mark.parametrize(
+    ("form", "terms"),
+    [
+        ("one_stream", {"existence_p", "prototype_p"}),
+        ("global_contrast", {"contrast"}),
+        ("supervised", {"existence_p"}),
+    ],
+)
+def test_a_baseline_takes_medslips_place(workspace: Path, repository: Path, form: str, terms: set[str]) -> None:
+    figures = run(settings(repository, objective={"form": form}), "")
+    assert figures["loss"].keys() == {"total", *terms}
+    model = load(paths.PRETRAINED)
+    assert model.config.form == form
+    examples = read_examples(paths.IMAGES / "mimic_cxr", paths.FINDINGS / "labels.npz", "ignore")
+    images_B1SS, _ = next(iter(loaders(examples, settings(repository).pretrain, torch.device("cpu"))[1]))
+    assert model(images_B1SS).presence_BP.shape == (len(images_B1SS), 75)
+
+
 @pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_was_not(workspace: Path, repository: Path) -> None:
     params = settings(repository, epochs=8)
