@@ -166,14 +166,15 @@ def _figures(
     manifest: Sequence[Row], annotations: Sequence[Row], rejected: Sequence[Row], disagreements: Counter[str]
 ) -> dict[str, Any]:
     images = sum(row["kind"] == "image" for row in rejected)
-    counted = ("transfer_syntax", "photometric_interpretation", "view", "split")
+    counted = ("transfer_syntax", "photometric_interpretation", "view", "split", "sex", "age_band", "origin")
     return {
         "manifest": len(manifest),
         "rejected": images,
         "rejected_studies": len(rejected) - images,
         "rejected_by_reason": dict(sorted(Counter(row["reason"] for row in rejected).items())),
         **{key: sum(row[key] is not None for row in manifest) for key in ("identical_to", "same_instance_as")},
-        **{key: dict(sorted(Counter(row[key] for row in manifest).items())) for key in counted},
+        **{key: dict(sorted(Counter(row[key] or "not_told" for row in manifest).items())) for key in counted},
+        "scanners": len({row["scanner"] for row in manifest} - {None}),
         "annotations": dict(sorted(Counter(row["kind"] for row in annotations).items())),
         "header_disagreements": {key: disagreements[key] for key in ("view", "sex", "age_band")},
     }

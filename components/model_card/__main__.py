@@ -1,6 +1,7 @@
 """Gathers every figure and picture of the run in one page that needs nothing else.
 
-Reads params.yaml, metrics, plots and models/pretrained. Writes model_card/index.html and metrics/model_card.json.
+Reads params.yaml, metrics, plots, comparisons and models/pretrained. Writes model_card/index.html, the same content as
+model_card/card.json, and metrics/model_card.json.
 """
 
 from components.core.command import stage_command

@@ -1,4 +1,4 @@
-"""The stage: from the files of the workspace to model_card/index.html."""
+"""The stage: from the files of the workspace to model_card/index.html, and the same content as card.json."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.core import paths, tracking
 from components.core.params import Params
-from components.core.records.whole import whole_folder
-from components.model_card.content import content_of
+from components.core.records.whole import whole_folder, write_json
+from components.model_card.content import content_of, plain
 from components.model_card.summary import write_summary
 
 FOLDER = Path(__file__).parent
@@ -36,6 +36,8 @@ def run(params: Params, item: str) -> dict[str, Any]:
     page = render(content)
     with whole_folder(paths.MODEL_CARD) as folder:
         (folder / "index.html").write_text(page, encoding="utf-8")
+        write_json(folder / "card.json", plain(content))
     write_summary(content["diagnoses"], content["tunings"])
-    tracking.active().log_artifact(paths.MODEL_CARD / "index.html")
+    for name in ("index.html", "card.json"):
+        tracking.active().log_artifact(paths.MODEL_CARD / name)
     return {"pictures": page.count("<img "), "bytes": len(page.encode())}

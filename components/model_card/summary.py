@@ -2,7 +2,8 @@
 
 from components.core import paths
 from components.core.records.whole import whole_folder, write_json
-from components.model_card.content import Diagnosis, Tuning
+from components.model_card.diagnosis import Diagnosis
+from components.model_card.tuning import Tuning
 
 FOLDER = paths.METRICS / "summary"
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.core.comparison.table import write_comparison
 from components.core.params import Params, read_yaml, validate
 from components.core.vocabulary import PATHOLOGIES
-from components.model_card.content import Estimate, readable
+from components.model_card.estimates import Estimate, readable
 from components.model_card.stage import run
+from tests.core.comparison.test_table import COMPARISON
 
 HOSTILE = '<script>alert("x")</script>'
 
@@ -37,7 +39,11 @@ def picture(root: Path, path: str) -> None:
 def fill(root: Path) -> None:
     """The files of a run that went well, with figures by hand."""
     listed = {"images": 1200, "patients": 700, "digest": "ab" * 32}
-    taken = {"manifest": 1190, "rejected": 10, "rejected_studies": 0, "rejected_by_reason": {"truncated": 10}}
+    taken = {
+        "manifest": 1190, "rejected": 10, "rejected_studies": 0, "rejected_by_reason": {"truncated": 10},
+        "split": {"test": 300, "train": 890}, "sex": {"F": 700, "not_told": 490}, "age_band": {"40-59": 1190},
+        "view": {"PA": 1190}, "origin": {"not_told": 1190}, "scanners": 3,
+    }  # fmt: skip
     diagnosis = {
         "truth": "drawn",
         "too_few": {"hernia": {"positives": 1, "negatives": 90}},
@@ -70,6 +76,10 @@ def fill(root: Path) -> None:
     masks = {"patients": 20, "pretrained": {"dice": estimate(0.64)}, "scratch": {"dice": estimate(0.32)}}
     masks = {"1_percent": {**masks, "difference": estimate(0.32)}}
     write(root, "metrics/finetune/rsna_segmentation.json", {"headline": "dice", "shares": masks})
+    (root / "comparisons").mkdir()
+    write_comparison(COMPARISON, root / "comparisons")
+    (root / "requirements").mkdir(exist_ok=True)
+    (root / "requirements/components.lock").write_text("torch==2\n", encoding="utf-8")
     write(root, "metrics/pretrain.json", {"train": {"images": 1000}, "parameters": 654321, "steps": 1400})
     write(root, "metrics/reports.json", {"reports": 1200, "studies": {"effusion": {"present": 1}}})
     write(root, "metrics/knowledge.json", {"pathologies": {"mean_pairwise_cosine": 0.1234567}})
@@ -141,6 +151,43 @@ def test_the_summary_is_a_few_figures_of_each_evaluation(page: str, tmp_path: Pa
         )
     assert rows["finetune_rsna_segmentation_1_percent"]["dice"] == 0.64
     assert len(rows) == len(list((tmp_path / "metrics/zero_shot").iterdir())) + len(finetune["shares"]) + 1
+
+
+def test_whose_images_they_are_is_counted(page: str) -> None:
+    for text in ("Sex: F 700, not told 490", "View: PA 1,190", "of 3 scanner models"):
+        assert text in page, text
+    assert "Collection" not in page  # no image has one
+
+
+def test_failures_are_named_by_rule(page: str) -> None:
+    failures = page.split('id="failures"')[1].split("<h2")[0]
+    assert "pointed at worse than the mean position of the finding: effusion" in failures
+    assert "too few cases for any figure: hernia" in failures
+    assert "10 objects gave no image: truncated 10" in failures
+
+
+def test_what_does_not_differ_is_said_not_to(page: str) -> None:
+    rows = page.split('id="comparisons"')[1].split("<h2")[0].split("<tr>")
+    said = {cell: next(row for row in rows if f">{cell}</th>" in row) for cell in ("medslip", "worse", "alike")}
+    assert "reference" in said["medslip"]
+    assert "-0.100 (-0.140 to -0.060)</td><td>worse" in said["worse"]
+    assert "does not differ" in said["alike"]
+
+
+def test_without_comparisons_nothing_is_said_of_them(page: str, params: Params, tmp_path: Path) -> None:
+    (tmp_path / "comparisons/small.json").unlink()
+    run(params, "")
+    assert "comparisons" not in (tmp_path / "model_card/index.html").read_text(encoding="utf-8")
+
+
+def test_the_same_content_stands_in_json(page: str, tmp_path: Path) -> None:
+    card = json.loads((tmp_path / "model_card/card.json").read_text(encoding="utf-8"))
+    assert card["diagnoses"][0]["auroc"] == pytest.approx({"value": 0.83, "low": 0.78, "high": 0.88})
+    assert card["archives"][0]["reasons"] == {"truncated": 10}
+    assert card["comparisons"][0]["rows"][1]["cell"] == "worse"
+    assert card["diagnoses"][0]["pictures"][0]["title"] == "ROC curves"
+    assert "base64" not in json.dumps(card)
+    assert set(card["environment"]) >= {"torch", "numpy", "lock file"}
 
 
 def test_each_finding_stands_beside_its_mean_position(page: str) -> None:

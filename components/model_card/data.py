@@ -1,0 +1,51 @@
+"""What became of the images of one dataset, and of whom they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core import paths
+from components.core.params import Params
+from components.core.records.whole import read_json
+from components.model_card.estimates import readable
+
+COUNTED = {"split": "Split", "sex": "Sex", "age_band": "Age", "view": "View", "origin": "Collection"}
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One dataset: what was listed, taken and refused; images by split, sex, age, view and collection."""
+
+    name: str
+    layout: str
+    synthetic: bool
+    listed: int
+    patients: int
+    taken: int
+    refused: int
+    reasons: dict[str, int]
+    counts: dict[str, dict[str, int]]
+    scanners: int
+    quality: list[tuple[str, str]]
+    digest: str
+
+
+def archive(name: str, params: Params) -> Archive:
+    """What became of a dataset's images."""
+    listed = read_json(paths.metrics_file("inventory", name))
+    taken = read_json(paths.metrics_file("ingest", name))
+    quality = paths.metrics_file("quality", name)
+    dataset = params.datasets[name]
+    return Archive(
+        name=name,
+        layout=dataset.layout,
+        synthetic=paths.PHANTOM_ARCHIVES in Path(dataset.root).parents,
+        listed=listed["images"],
+        patients=listed["patients"],
+        taken=taken["manifest"],
+        refused=taken["rejected"] + taken["rejected_studies"],
+        reasons=taken["rejected_by_reason"],
+        counts={words: taken[key] for key, words in COUNTED.items() if set(taken[key]) - {"not_told"}},
+        scanners=taken["scanners"],
+        quality=list(readable(read_json(quality))),
+        digest=listed["digest"],
+    )

@@ -1,0 +1,36 @@
+"""Where the model fails, chosen by rule from the figures of its evaluations."""
+
+from collections.abc import Iterator, Sequence
+
+from components.model_card.data import Archive
+from components.model_card.diagnosis import Diagnosis
+
+WEAKEST = 3  # classes that are named although nothing else is wrong with them
+
+
+def weaknesses(diagnoses: Sequence[Diagnosis], archives: Sequence[Archive]) -> Iterator[str]:
+    """Sentences: the weakest classes, those not told from chance, those pointed at worse than their mean position."""
+    for one in diagnoses:
+        known = [row for row in one.classes if row.auroc.value is not None]
+        weakest = sorted(known, key=lambda row: row.auroc.value or 0)[:WEAKEST]
+        if weakest:
+            yield f"{one.dataset}: the lowest AUROC is that of {', '.join(f'{r.name} {r.auroc}' for r in weakest)}."
+        chance = [row.name for row in known if row.auroc.low is not None and row.auroc.low <= 0.5]
+        if chance:
+            yield f"{one.dataset}: not told from chance (the interval holds 0.5): {', '.join(chance)}."
+        astray = [
+            row.name
+            for row in one.classes
+            if row.pointing.value is not None and row.baseline.value is not None
+            and row.pointing.value < row.baseline.value
+        ]  # fmt: skip
+        if astray:
+            yield f"{one.dataset}: pointed at worse than the mean position of the finding: {', '.join(astray)}."
+        if one.left_out:
+            yield f"{one.dataset}: too few cases for any figure: {', '.join(one.left_out)}."
+        if one.not_served:
+            yield f"{one.dataset}: classes that the model cannot answer for: {', '.join(one.not_served)}."
+    for archive in archives:
+        if archive.refused:
+            reasons = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in archive.reasons.items())
+            yield f"{archive.name}: {archive.refused:,} objects gave no image: {reasons}."
