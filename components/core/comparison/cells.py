@@ -4,7 +4,7 @@ A grid's folder holds `grid.json` and, for every cell and seed that is done, `<c
 the figures of its stages as they lie in a workspace. Axes: N images, C classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,29 +60,43 @@ def mean_over_rows(table: pd.DataFrame, column: str) -> tuple[Estimate, int] | N
     return mean_estimate(known[column].to_numpy(np.float64), bootstrap), int(known["patient_id"].nunique())
 
 
-def zero_shot_figures(folder: Path, cell: str) -> Iterator[Figure]:
-    """Macro AUROC of each dataset over the classes that its stage declared; pointing game and Dice where it has places.
+def shared_classes(folders: Iterable[Path]) -> dict[str, list[str]]:
+    """The classes of each dataset that zero_shot declared in every cell: only on these are cells compared."""
+    shared: dict[str, list[str]] = {}
+    for folder in folders:
+        for path in sorted((folder / "metrics/zero_shot").glob("*.json")):
+            declared = read_json(path)["declared"]
+            shared[path.stem] = [name for name in shared.get(path.stem, declared) if name in declared]
+    return shared
+
+
+def zero_shot_figures(folder: Path, cell: str, classes: dict[str, list[str]]) -> Iterator[Figure]:
+    """Macro AUROC of each dataset over the given classes; pointing game and Dice of their places where it has some.
 
     Raises:
         ValueError: a file is missing or of another version.
     """
     for place in sorted((folder / "predictions/zero_shot").glob("*")):
-        said = read_json(folder / f"metrics/zero_shot/{place.name}.json")
+        truth, names = read_json(folder / f"metrics/zero_shot/{place.name}.json")["truth"], classes[place.name]
+        if not names:
+            continue
         table = read_table(place / "predictions.parquet", "predictions")
-        test = table[(table["split"] == "test") & (table["truth_kind"] == said["truth"])]
-        if said["declared"]:
-            kind = FigureKind(
-                name=f"zero_shot {place.name} macro AUROC",
-                over=f"{len(said['declared'])} declared classes, {said['truth']} truth",
-            )
-            yield Figure(kind, cell, *macro_auroc(test, said["declared"]))
+        test = table[(table["split"] == "test") & (table["truth_kind"] == truth)]
+        kind = FigureKind(name=f"zero_shot {place.name} macro AUROC", over=f"{len(names)} classes, {truth} truth")
+        yield Figure(kind, cell, *macro_auroc(test, names))
         if (place / "places.parquet").is_file():
             places = read_table(place / "places.parquet", "places")
+            places = places[places["name"].isin(names)]
             for name, column in (("pointing game", "hit"), ("Dice", "dice")):
-                over = f"{len(places)} places of findings"
+                kind = FigureKind(name=f"zero_shot {place.name} {name}", over=f"{len(places)} places of findings")
                 estimated = mean_over_rows(places, column)
                 if estimated is not None:
-                    yield Figure(FigureKind(name=f"zero_shot {place.name} {name}", over=over), cell, *estimated)
+                    yield Figure(kind, cell, *estimated)
+
+
+def _fewest(truth_N: pd.Series) -> int:
+    """The positives or the negatives, whichever are fewer."""
+    return min(int((truth_N == 1).sum()), int((truth_N == 0).sum()))
 
 
 def finetune_figures(folder: Path, cell: str) -> Iterator[Figure]:
@@ -91,6 +105,7 @@ def finetune_figures(folder: Path, cell: str) -> Iterator[Figure]:
     Raises:
         ValueError: a file is missing or of another version.
     """
+    at_least = read_json(folder / "cell.json")["finetune"]["min_positives"]
     for path in sorted((folder / "predictions/finetune").glob("*/*.parquet")):
         start, _, share = path.stem.partition("_")
         if start not in (PRETRAINED, SCRATCH):
@@ -105,13 +120,12 @@ def finetune_figures(folder: Path, cell: str) -> Iterator[Figure]:
             continue
         table = read_table(path, "predictions")
         test = table[table["split"] == "test"]
-        known = test[test["truth"] >= 0].groupby("name")["truth"].nunique()
-        names = sorted(known[known == 2].index)
+        names = [str(name) for name, of_name in test.groupby("name") if _fewest(of_name["truth"]) >= at_least]
         if names:
             kind = FigureKind(name=f"{name} macro AUROC", over=f"{len(names)} classes")
             yield Figure(kind, whose, *macro_auroc(test, names))
 
 
-def figures_of(folder: Path, cell: str) -> list[Figure]:
-    """Every figure of one cell and seed."""
-    return [*zero_shot_figures(folder, cell), *finetune_figures(folder, cell)]
+def figures_of(folder: Path, cell: str, classes: dict[str, list[str]]) -> list[Figure]:
+    """Every figure of one cell and seed, zero-shot over the given classes of each dataset."""
+    return [*zero_shot_figures(folder, cell, classes), *finetune_figures(folder, cell)]

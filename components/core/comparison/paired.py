@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from components.core.comparison.cells import SCRATCH, SEED, Figure, figures_of
+from components.core.comparison.cells import SCRATCH, SEED, Figure, figures_of, shared_classes
 from components.core.comparison.table import Archive, Comparison, FigureKind, MadeOn, Row
 from components.core.metrics.estimate import DECIMALS, over_seeds
 from components.core.records.tables import read_table
@@ -28,12 +28,12 @@ def read_figures(folder: Path, cells: list[str], seeds: list[int]) -> ByFigure:
 
     `scratch` stands beside every cell, and is the same there: the first that has it speaks for it.
     """
+    done = [(cell, seed) for cell in cells for seed in seeds if (folder / cell / str(seed)).is_dir()]
+    classes = shared_classes(folder / cell / str(seed) for cell, seed in done)
     found: ByFigure = {}
-    for cell in cells:
-        for seed in seeds:
-            if (folder / cell / str(seed)).is_dir():
-                for figure in figures_of(folder / cell / str(seed), cell):
-                    found.setdefault((figure.kind.name, figure.cell), {}).setdefault(seed, figure)
+    for cell, seed in done:
+        for figure in figures_of(folder / cell / str(seed), cell, classes):
+            found.setdefault((figure.kind.name, figure.cell), {}).setdefault(seed, figure)
     return found
 
 

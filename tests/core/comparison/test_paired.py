@@ -40,6 +40,7 @@ def write_cell(folder: Path, skill: float, hits: float, seed: int) -> None:
     places = places.assign(iou=np.nan, dice=np.nan)
     write_table(folder / "predictions/zero_shot/mimic_cxr/places.parquet", places, "places")
     write_json(folder / "metrics/zero_shot/mimic_cxr.json", {"truth": "drawn", "declared": NAMES})
+    write_json(folder / "cell.json", {"finetune": {"min_positives": 5}})
 
 
 @pytest.fixture
@@ -71,9 +72,10 @@ def test_what_differs_is_said_to_and_what_does_not_is_not(grid: Path) -> None:
     assert verdicts[("blind", POINTING)]
     assert not any(verdicts[cell, figure] for cell in ("medslip", "alike") for figure in (AUROC, POINTING, LARGE))
     assert not verdicts["worse", POINTING]
-    worse = row(grid, "worse", AUROC)
+    worse, reference = comparison.row("worse", AUROC), comparison.row("medslip", AUROC)
+    assert worse is not None
+    assert reference is not None
     assert (worse.patients, worse.seeds) == (IMAGES // 2, 2)
-    reference = row(grid, "medslip", AUROC)
     assert worse.difference == pytest.approx(worse.value - reference.value, abs=1e-5)
     assert worse.difference_high is not None
     assert worse.difference_high < 0
@@ -112,3 +114,10 @@ def test_images_in_another_order_are_paired_all_the_same(grid: Path) -> None:
     table = pd.read_parquet(path)
     write_table(path, table.iloc[::-1].reset_index(drop=True), "predictions")
     assert row(grid, "worse", AUROC) == before
+
+
+def test_a_class_that_one_cell_does_not_serve_is_left_out_for_all(grid: Path) -> None:
+    write_json(grid / "grid/alike/7/metrics/zero_shot/mimic_cxr.json", {"truth": "drawn", "declared": ["edema"]})
+    comparison = compared(grid / "grid", grid / "images")
+    assert comparison.figures[0].over == "1 classes, drawn truth"
+    assert comparison.row("medslip", POINTING) is None  # the places are of the other class
