@@ -4,8 +4,12 @@ Lightning gives its checkpoint as nested dictionaries. Their tensors become the 
 references in the tensors' places, becomes JSON in the file's metadata.
 """
 
+import errno
 import hashlib
 import json
+import os
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from components.core.records.shards import ImageShards
-from components.core.records.whole import whole_file
+from components.core.records.whole import whole_file, write_json
 
 SAMPLED_ROWS = 64
 
@@ -93,3 +97,113 @@ class StateFile(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a state file."""
         Path(path).unlink(missing_ok=True)
+
+
+class Checkpoints:
+    """The last checkpoints of one training, and the best, as pairs of files: tensors (safetensors) and state (JSON).
+
+    The JSON is written last and holds the digest of the tensors and its own: a pair of which a kill, a full disk or a
+    bad disk left only a part does not count, and the one before it is taken.
+
+    Args:
+        folder: theirs alone.
+        keep: how many of the last are kept.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder, self.keep = folder, keep
+
+    def save(self, step: int, state: dict[str, Any], score: float | None = None) -> None:
+        """Write a checkpoint, to the disk itself, and remove those that are no longer kept.
+
+        Args:
+            step: after which it is.
+            state: nested dictionaries, lists and tuples of tensors, numbers and texts.
+            score: of its weights, where they were looked at: the checkpoint with the largest is kept.
+
+        Raises:
+            OSError: the disk is full; the checkpoints before are as they were.
+        """
+        tensors: dict[str, torch.Tensor] = {}
+        content: dict[str, Any] = {"step": step, "score": score, "state": _encode(state, tensors)}
+        path = self.folder / f"step-{step:09d}"
+        path.with_suffix(".json").unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(path.with_suffix(".safetensors")) as temporary:
+            try:
+                save_file(tensors, temporary)
+            except SafetensorError as error:
+                raise OSError(_errno(str(error)), f"{path} was not written: {error}") from None
+            _to_disk(temporary)
+            content["tensors"] = _digest(temporary)
+        content["digest"] = _digest_of_json(content)
+        write_json(path.with_suffix(".json"), content)
+        _to_disk(path.with_suffix(".json"))
+        _to_disk(self.folder)
+        self._prune()
+
+    def latest(self) -> dict[str, Any] | None:
+        """The state of the newest checkpoint that is whole; None where there is none. Says which it passes over."""
+        for path in sorted(self.folder.glob("step-*.json"), reverse=True):
+            try:
+                return _read(path)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                print(f"{path.stem} is passed over, it is corrupt or cut short: {error}", file=sys.stderr)
+        return None
+
+    def _prune(self) -> None:
+        """Remove all but the last and the best, the JSON first: tensors without it count for nothing."""
+        paths = sorted(self.folder.glob("step-*.json"))
+        kept = set(paths[-self.keep :])
+        scores = {path: score for path in paths if (score := _score(path)) is not None}
+        if scores:
+            kept.add(max(scores, key=scores.__getitem__))
+        for path in paths:
+            if path not in kept:
+                path.unlink()
+        for tensors in self.folder.glob("step-*.safetensors"):
+            if not tensors.with_suffix(".json").exists():
+                tensors.unlink()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    digest = content.pop("digest")
+    tensors_file = path.with_suffix(".safetensors")
+    if digest != _digest_of_json(content) or content["tensors"] != _digest(tensors_file):
+        raise ValueError("its digest does not fit")
+    with safe_open(tensors_file, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    return dict(_decode(content["state"], tensors))
+
+
+def _score(path: Path) -> float | None:
+    try:
+        score = json.loads(path.read_text(encoding="utf-8"))["score"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None if score is None else float(score)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of_json(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _errno(message: str) -> int:
+    """The number of the system's error that safetensors tells of in words."""
+    found = re.search(r"os error (\d+)", message)
+    return int(found[1]) if found else errno.EIO
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or what a folder lists, would outlive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -4,7 +4,11 @@ import os
 
 import torch
 
+from components.core.workers import whole_number
+
 DEVICE_VARIABLE = "MEDSLIP_DEVICE"
+PROCESSES_VARIABLE = "MEDSLIP_PROCESSES"
+NODES_VARIABLE = "MEDSLIP_NODES"
 
 
 def device() -> torch.device:
@@ -19,3 +23,21 @@ def device() -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"{DEVICE_VARIABLE} is cuda, but there is no GPU: auto or cpu is allowed here")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def process_count(default: int) -> int:
+    """How many processes of this machine train together, as MEDSLIP_PROCESSES says: one a GPU.
+
+    Raises:
+        ValueError: the variable is not a whole number of at least 1.
+    """
+    return whole_number(PROCESSES_VARIABLE, default)
+
+
+def node_count() -> int:
+    """How many machines train together, as MEDSLIP_NODES says; 1 where it says nothing.
+
+    Raises:
+        ValueError: the variable is not a whole number of at least 1.
+    """
+    return whole_number(NODES_VARIABLE, 1)

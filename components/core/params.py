@@ -220,6 +220,9 @@ class Objective(Section):
 class Augmentation(Section):
     """How a training image is varied: one affine map and a grey-level curve."""
 
+    engine: Literal["cv2", "grid_sample"] = Field(
+        description="What samples the images: OpenCV on the CPU, or the device that trains; they agree to half a level."
+    )
     min_area: float = Field(gt=0, le=1, description="Smallest share of the area that a crop keeps.")
     flip: Share = Field(description="Probability of a left-right flip; labels swap sides with it.")
     rotation_degrees: float = Field(ge=0, le=45, description="Largest rotation either way.")
@@ -234,13 +237,21 @@ class Pretrain(Section):
     threads: int = Field(ge=1, le=256, description="CPU threads: equal threads, equal bytes.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(description="Lightning's name of the precision.")
     image_size: int = Field(ge=32, le=2048, multiple_of=16, description="Side of the images that enter the model.")
-    batch: int = Field(ge=2, le=65_536, description="Images a step.")
+    channels_last: bool = Field(description="Whether convolutions keep channels last in memory, which is faster.")
+    compile: bool = Field(description="Whether torch.compile makes the model faster, after minutes of its own.")
+    batch: int = Field(ge=2, le=65_536, description="Images a step, over all parts and processes.")
+    accumulate: int = Field(
+        ge=1, le=1024, description="Parts of a step that go through the model one after another, to save memory."
+    )
     epochs: int = Field(ge=1, le=10_000, description="Passes over the training split.")
     learning_rate: float = Field(gt=0, le=1, description="Peak learning rate of AdamW.")
     final_learning_rate: float = Field(ge=0, le=1, description="Learning rate at the end of the cosine.")
     warmup_steps: int = Field(ge=0, le=1_000_000, description="Steps of linear warm-up.")
     weight_decay: float = Field(ge=0, le=1, description="Weight decay, none on 1-D parameters.")
     clip: float = Field(ge=0, le=1000, description="Largest gradient norm; 0 clips nothing.")
+    ema: float = Field(
+        ge=0, lt=1, description="Share that the average of the weights keeps a step; 0 saves the weights themselves."
+    )
     uncertain: Literal["ignore", "present", "absent", "soft"] = Field(
         description="What an uncertain mention counts as; soft is half present, and in no prototype (improved only)."
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
+from torch.nn import functional
 
 from components.core.params import Augmentation
 
@@ -70,3 +72,24 @@ def draw(settings: Augmentation, generator: np.random.Generator) -> Variation:
         gain=1 + generator.uniform(-settings.contrast, settings.contrast),
         offset=MIDDLE_GREY * generator.uniform(-settings.contrast, settings.contrast),
     )
+
+
+def vary_on_device(images_B1SS: Tensor, matrix_B23: Tensor, levels_B2: Tensor, size: int) -> Tensor:
+    """What `Variation.apply` does, for a batch, where the batch lies; float [B, 1, size, size] of whole grey levels.
+
+    Args:
+        images_B1SS: uint8, as they lie in the shards.
+        matrix_B23: of each variation (see `Variation.matrix`).
+        levels_B2: gain and offset of each.
+        size: side of the result.
+    """
+    source = images_B1SS.shape[-1]
+    # align_corners=False puts the middle of pixel x at (2 x + 1) / side - 1, on either side of the map.
+    to_pixels_33 = matrix_B23.new_tensor([[size / 2, 0, (size - 1) / 2], [0, size / 2, (size - 1) / 2], [0, 0, 1]])
+    to_shares_22 = matrix_B23.new_tensor([[2 / source, 0], [0, 2 / source]])
+    theta_B23 = to_shares_22 @ matrix_B23 @ to_pixels_33
+    theta_B23[..., 2] += 1 / source - 1
+    grid_BSS2 = functional.affine_grid(theta_B23, [len(images_B1SS), 1, size, size], align_corners=False)
+    varied_B1SS = functional.grid_sample(images_B1SS.float(), grid_BSS2, align_corners=False).round()
+    gain_B111, offset_B111 = levels_B2[:, :, None, None, None].unbind(1)
+    return (MIDDLE_GREY + gain_B111 * (varied_B1SS - MIDDLE_GREY) + offset_B111).round().clamp(0, 255)

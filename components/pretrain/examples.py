@@ -55,8 +55,9 @@ class Labels:
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split: where each lies, and the study it belongs to."""
+    """The images of one split: the id of each, where it lies, and the study it belongs to."""
 
+    images: tuple[str, ...]
     places: tuple[tuple[int, int], ...]
     studies: tuple[str, ...]
 
@@ -82,7 +83,7 @@ class Examples:
 def _split(manifest: pd.DataFrame, name: str) -> Split:
     rows = manifest[manifest["split"] == name]
     places = tuple((int(shard), int(row)) for shard, row in zip(rows["shard"], rows["row"], strict=True))
-    return Split(places, tuple(rows["study_id"]))
+    return Split(tuple(rows["image_id"]), places, tuple(rows["study_id"]))
 
 
 def read_examples(images: Path, labels_file: Path, uncertain: str) -> Examples:

@@ -1,6 +1,7 @@
 """The stage: from its inputs to models/pretrained, its figures and its plots."""
 
 import logging
+import os
 import shutil
 import sys
 import warnings
@@ -9,24 +10,25 @@ from typing import Any
 
 import pandas as pd
 import torch
-from lightning import Trainer
+from lightning.fabric import Fabric
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from components.core import model as model_room
 from components.core import paths, tracking
-from components.core.checkpoints import StateFile, digest_of
-from components.core.devices import device
+from components.core.checkpoints import Checkpoints, digest_of
+from components.core.devices import device, node_count, process_count
 from components.core.model import Config, VisionLanguageModel, build, mends_of, save
 from components.core.params import Params, Pretrain
 from components.core.records.whole import whole_file, whole_folder, write_json
 from components.core.state import state_folder
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
-from components.pretrain.callbacks import History, Lines, SaveState
 from components.pretrain.examples import Examples, Split, read_examples, term_counts
-from components.pretrain.loading import loaders
+from components.pretrain.history import History
+from components.pretrain.loading import Order, TrainingImages, loaders
 from components.pretrain.plot import plot_losses, terms_in
 from components.pretrain.task import Pretraining
+from components.pretrain.training import Training
 
 BOOKS = paths.KNOWLEDGE / "books.safetensors"
 LABELS = paths.FINDINGS / "labels.npz"
@@ -64,57 +66,65 @@ def build_model(settings: Pretrain) -> VisionLanguageModel:
     )
     torch.manual_seed(settings.seed)
     model = build(config, pathologies_PT, anatomies_AT)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    return model.to(memory_format=layout)  # type: ignore[call-overload]
 
 
-def state_file(settings: Pretrain, images: Path, examples: Examples) -> Path:
-    """Where an unfinished training with these inputs, parameters and code keeps its state."""
+def state_of(settings: Pretrain, images: Path, examples: Examples) -> Path:
+    """The folder where an unfinished training with these inputs, parameters and code keeps its checkpoints."""
     code = [path for folder in (MODEL_CODE, Path(__file__).parent) for path in sorted(folder.rglob("*.py"))]
     inputs = [images / "manifest.parquet", LABELS, BOOKS, *code]
-    return state_folder("pretrain") / digest_of(settings.model_dump(mode="json"), inputs, examples.shards) / "state"
+    return state_folder("pretrain") / digest_of(settings.model_dump(mode="json"), inputs, examples.shards)
 
 
-def _quiet() -> None:
-    """Leave out what Lightning says about itself: its progress is what a user looks for."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+def launched(settings: Pretrain) -> Fabric:
+    """The processes that train together: one a GPU, or as many as MEDSLIP_PROCESSES says, on MEDSLIP_NODES machines."""
+    for name in ("lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*LeafSpec.* is deprecated")
-    warnings.filterwarnings("ignore", message=r".*does not have many workers")
+    place = device()
+    processes, nodes = process_count(torch.cuda.device_count() if place.type == "cuda" else 1), node_count()
+    fabric = Fabric(
+        accelerator="gpu" if place.type == "cuda" else "cpu",
+        devices=processes,
+        num_nodes=nodes,
+        strategy="ddp" if processes * nodes > 1 else "auto",
+        precision=settings.precision,
+    )
+    fabric.launch()
+    return fabric
 
 
-def train(
-    model: VisionLanguageModel, settings: Pretrain, examples: Examples, state: Path
-) -> tuple[Pretraining, History]:
-    """Train to the end, from the state file if there is one.
+def train(model: VisionLanguageModel, settings: Pretrain, examples: Examples, state: Path) -> Training:
+    """Train to the end, from the newest checkpoint that the folder `state` has.
 
     The weights of the last step are the result. The learning rate has come down to its end by then, and a best epoch by
     validation would make the result hang on the few positives that a validation split has.
+
+    Raises:
+        ValueError: the loss is not finite, a step cannot be divided among the processes, or memory does not suffice.
+        TryAgain: TERM came; the state has been saved.
     """
-    _quiet()
-    place = device()
-    training, validation = loaders(examples, settings, place)
-    task = Pretraining(model, settings, steps=len(training) * settings.epochs)
-    history = History(tracking.active())
-    bar = sys.stderr.isatty()
-    trainer = Trainer(
-        accelerator="gpu" if place.type == "cuda" else "cpu",
-        devices=1,
-        precision=settings.precision,
-        max_epochs=settings.epochs,
-        gradient_clip_val=settings.clip or None,
-        check_val_every_n_epoch=settings.validate_every,
-        num_sanity_val_steps=0,
-        plugins=[StateFile()],
-        callbacks=[history, SaveState(state), *([] if bar else [Lines(history)])],
-        enable_progress_bar=bar,
-        enable_model_summary=False,
-        enable_checkpointing=True,
-        logger=False,
-        default_root_dir=state.parent,
-    )
-    trainer.fit(task, training, validation, ckpt_path=state if state.is_file() else None)
-    if settings.epochs % settings.validate_every:
-        trainer.validate(task, validation, verbose=False)
-    return task, history
+    fabric = launched(settings)
+    order = Order(
+        len(examples.train), settings.batch, settings.seed, settings.epochs, settings.accumulate,
+        fabric.global_rank, fabric.world_size,
+    )  # fmt: skip
+    loading, validation = loaders(examples, settings, fabric.device, order)
+    tracked = tracking.active() if fabric.global_rank == 0 else tracking.StageRun()
+    history = History(tracked, order, TrainingImages(examples, settings), fabric.device)
+    training = Training(fabric, Pretraining(model, settings), order, history, Checkpoints(state))
+    if order.first and fabric.global_rank == 0:
+        print(f"going on after step {order.first} of {order.steps}", file=sys.stderr)
+    try:
+        training.run(loading, validation)
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            f"the GPU's memory does not hold {order.batch // order.parts // order.ranks} images at a time: raise "
+            f"pretrain.accumulate (the result differs by little), use more GPUs, set pretrain.precision to bf16-mixed, "
+            f"or lower pretrain.batch or pretrain.image_size ({str(error).splitlines()[0]})"
+        ) from None
+    return training
 
 
 def _sizes(split: Split) -> dict[str, int]:
@@ -132,40 +142,54 @@ def _last_losses(rows: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def figures_of(task: Pretraining, history: History, examples: Examples) -> dict[str, Any]:
+def figures_of(training: Training, examples: Examples) -> dict[str, Any]:
     """The figures of a finished training."""
     return {
-        "loss": _last_losses(history.rows),
-        "validation": {"auroc": {"macro": task.macro_auroc, "per_class": task.auroc}},
+        "loss": _last_losses(training.history.rows),
+        "validation": {"auroc": {"macro": training.macro_auroc, "per_class": training.auroc}},
         "train": _sizes(examples.train),
         "validate": _sizes(examples.validate),
         "left_out": examples.left_out,
-        "steps": task.steps,
-        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        "steps": training.order.steps,
+        "parameters": sum(parameter.numel() for parameter in training.task.model.parameters()),
     }
+
+
+def trained(settings: Pretrain) -> tuple[Training, Examples, Path]:
+    """Train on the inputs of the current workspace; also what was trained on, and where the state lies."""
+    torch.set_num_threads(settings.threads)
+    images = paths.IMAGES / settings.dataset
+    examples = read_examples(images, LABELS, settings.uncertain)
+    model = build_model(settings)
+    state = state_of(settings, images, examples)
+    return train(model, settings, examples, state), examples, state
+
+
+def follows() -> bool:
+    """Whether this process trains beside another, which alone writes and tracks what comes out.
+
+    Fabric, torchrun and SLURM each number their processes by a variable of their own.
+    """
+    return any(os.environ.get(name, "0") != "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
 def run(params: Params, item: str) -> dict[str, Any]:
     """Pretrain in the current workspace; returns the figures of `metrics/pretrain.json`.
 
     Raises:
-        ValueError: an input is missing or does not fit the others, or the loss is no longer finite.
+        ValueError: an input is missing or does not fit the others, the loss is no longer finite, or memory does not
+            suffice.
+        TryAgain: TERM came; the same command goes on.
     """
-    settings = params.pretrain
-    torch.set_num_threads(settings.threads)
-    images = paths.IMAGES / settings.dataset
-    examples = read_examples(images, LABELS, settings.uncertain)
-    model = build_model(settings)
-    state = state_file(settings, images, examples)
-    if state.is_file():
-        print(f"going on from {state}", file=sys.stderr)
-    task, history = train(model, settings, examples, state)
-    figures = figures_of(task, history, examples)
+    training, examples, state = trained(params.pretrain)
+    figures = figures_of(training, examples)
     with whole_folder(paths.PRETRAINED) as folder:
-        save(task.model, folder)
+        with training.averaged():
+            save(training.task.model, folder)
         write_json(folder / "metrics.json", {**figures, "terms": term_counts(examples.labels, examples.train)})
+    rows = training.history.rows
     with whole_file(PLOTS / "history.csv") as temporary:
-        pd.DataFrame(history.rows).to_csv(temporary, index=False, float_format="%.6g")
-    plot_losses(history.rows, PLOTS / "loss.png")
-    shutil.rmtree(state.parent)
+        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g")
+    plot_losses(rows, PLOTS / "loss.png")
+    shutil.rmtree(state)
     return figures

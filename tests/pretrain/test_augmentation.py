@@ -46,7 +46,7 @@ def test_gain_and_offset_are_about_middle_grey() -> None:
 
 
 def test_draws_keep_to_the_settings_and_use_their_range() -> None:
-    settings = Augmentation(min_area=0.6, flip=0.25, rotation_degrees=7.0, contrast=0.2)
+    settings = Augmentation(engine="cv2", min_area=0.6, flip=0.25, rotation_degrees=7.0, contrast=0.2)
     drawn = [draw(settings, np.random.default_rng(seed)) for seed in range(2000)]
     areas = np.array([v.width * v.height for v in drawn])
     degrees = np.rad2deg([v.radians for v in drawn])

@@ -1,17 +1,16 @@
 """Every draw is a function of (seed, epoch, image); a flip carries the labels."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pytest
 import torch
-from lightning import LightningModule, Trainer
-from torch.utils.data import DataLoader
 
 from components.core import paths
 from components.core.vocabulary import ANATOMY_INDEX
+from components.pretrain.augmentation import vary_on_device
 from components.pretrain.examples import Examples, read_examples
-from components.pretrain.loading import Order, TrainingImages, loaders
+from components.pretrain.loading import Batch, Order, TrainingImages, loaders, shared_out
 from tests.pretrain.conftest import settings
 
 LEFT, RIGHT = ANATOMY_INDEX["left_lung_unspec"], ANATOMY_INDEX["right_lung_unspec"]
@@ -23,34 +22,10 @@ def examples() -> Examples:
 
 
 def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
-    order = Order(count=20, batch=5, seed=1)
-    epochs = []
-    for epoch in (0, 1, 0):
-        order.set_epoch(epoch)
-        keys = [key for batch in order for key in batch]
-        assert {key[0] for key in keys} == {epoch}
-        epochs.append([index for _, index in keys])
-    assert sorted(epochs[0]) == list(range(20))
-    assert epochs[0] != epochs[1]
-    assert epochs[0] == epochs[2]
-
-
-def test_the_trainer_tells_the_order_its_epoch() -> None:
-    seen: list[tuple[int, ...]] = []
-
-    class Watch(LightningModule):
-        def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
-            seen.append(tuple(batch.flatten().tolist()))
-
-        def configure_optimizers(self) -> None:
-            return None
-
-    keys: Any = {(epoch, index): (epoch, index) for epoch in range(2) for index in range(4)}
-    trainer = Trainer(
-        accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False
-    )
-    trainer.fit(Watch(), DataLoader(keys, batch_sampler=Order(count=4, batch=4, seed=1), collate_fn=torch.tensor))
-    assert [values[0::2] for values in seen] == [(0, 0, 0, 0), (1, 1, 1, 1)]
+    keys = [key for batch in Order(count=20, batch=5, seed=1, epochs=2) for key in batch]
+    first, second = ([index for epoch, index in keys if epoch == number] for number in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
 
 
 def test_batches_are_full_even_of_few_images() -> None:
@@ -58,37 +33,79 @@ def test_batches_are_full_even_of_few_images() -> None:
     assert [len(batch) for batch in Order(count=3, batch=8, seed=1)] == [3]
 
 
+def test_a_step_has_the_same_images_whatever_the_parts_the_ranks_and_the_start() -> None:
+    whole = list(Order(count=20, batch=8, seed=1, epochs=2))
+    shared = [list(Order(20, 8, 1, epochs=2, parts=2, rank=rank, ranks=2)) for rank in (0, 1)]
+    for step, batch in enumerate(whole):
+        parts = [shared[rank][2 * step + part] for part in (0, 1) for rank in (0, 1)]
+        assert [len(part) for part in parts] == [2, 2, 2, 2]
+        assert [key for part in parts for key in part] == batch
+    resumed = Order(count=20, batch=8, seed=1, epochs=2)
+    resumed.first = 3
+    assert list(resumed) == whole[3:]
+
+
+def test_a_step_that_cannot_be_divided_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"it must be a multiple of pretrain.accumulate x devices = 3"):
+        Order(count=20, batch=8, seed=1, ranks=3)
+    with pytest.raises(ValueError, match="3 training images are too few"):
+        Order(count=3, batch=8, seed=1, parts=2, ranks=2)
+
+
+@pytest.mark.parametrize(("count", "ranks"), [(7, 1), (7, 2), (8, 3), (2, 4)])
+def test_every_image_is_looked_at_and_all_ranks_have_as_many(count: int, ranks: int) -> None:
+    shares = [shared_out(count, rank, ranks) for rank in range(ranks)]
+    assert len({len(share) for share in shares}) == 1
+    assert [index for together in zip(*shares, strict=True) for index in together][:count] == list(range(count))
+
+
 def test_the_same_key_gives_the_same_image_and_another_epoch_another(workspace: Path, repository: Path) -> None:
     images = TrainingImages(examples(), settings(repository).pretrain)
     for one, other in zip(images[2, 5], images[2, 5], strict=True):
         assert torch.equal(one, other)
-    assert not torch.equal(images[2, 5][0], images[3, 5][0])
+    assert not torch.equal(images[2, 5].images_B1SS, images[3, 5].images_B1SS)
 
 
 def test_a_flip_swaps_the_sides_of_the_labels_unless_the_paper_is_followed(workspace: Path, repository: Path) -> None:
     plain = examples()
-    changes: list[tuple[dict[str, object], bool]] = [
-        ({}, True),
-        ({"fidelity": "paper"}, False),
-        ({"mends": {"swapped_sides": False}}, False),
-    ]
-    for change, swapped in changes:
-        changed = settings(repository, augmentation=ALWAYS_FLIPPED, objective=change)
+    for fidelity, swapped in (("improved", True), ("paper", False)):
+        changed = settings(repository, augmentation=ALWAYS_FLIPPED, objective={"fidelity": fidelity})
         images = TrainingImages(plain, changed.pretrain)
         sided = 0
         for index, study in enumerate(plain.train.studies):
-            image_1SS, labels_AP = images[0, index]
+            image_1SS, labels_AP, *_ = images[0, index]
             before_AP = plain.labels[study]
             expected = [RIGHT, LEFT] if swapped else [LEFT, RIGHT]
             np.testing.assert_array_equal(labels_AP[[LEFT, RIGHT]], before_AP[expected])
             np.testing.assert_array_equal(image_1SS[0], plain.shards[plain.train.places[index]][:, ::-1])
+            np.testing.assert_array_equal(before_AP, examples().labels[study])  # never mutated
             sided += int((before_AP[LEFT] == 1).any() or (before_AP[RIGHT] == 1).any())
         assert sided > 5
 
 
+def test_opencv_and_the_device_vary_alike(workspace: Path, repository: Path) -> None:
+    plain = examples()
+    smooth = torch.from_numpy(np.indices((48, 48)).sum(0)).float()
+    smooth_SS = (127 + 100 * torch.sin(smooth / 9) * torch.cos(smooth.T / 7 + 1)).numpy().astype(np.uint8)
+    for place in set(plain.train.places):
+        plain.shards.shards[place[0]] = np.broadcast_to(smooth_SS, (100, 48, 48))
+    strong = {"min_area": 0.3, "flip": 0.5, "rotation_degrees": 30.0, "contrast": 0.4}
+    batches = {}
+    for engine in ("cv2", "grid_sample"):
+        images = TrainingImages(plain, settings(repository, augmentation={**strong, "engine": engine}).pretrain)
+        batches[engine] = Batch(*map(torch.stack, zip(*(images[0, index] for index in range(20)), strict=True)))
+    drawn = batches["grid_sample"]
+    varied_B1SS = vary_on_device(drawn.images_B1SS, drawn.matrix_B23, drawn.levels_B2, 48)
+    assert torch.equal(drawn.labels_BAP, batches["cv2"].labels_BAP)
+    difference = (varied_B1SS - batches["cv2"].images_B1SS.float()).abs()
+    assert difference.mean() < 0.5
+    assert difference.median() <= 1
+
+
 def test_loaders_give_batches_of_the_declared_types(workspace: Path, repository: Path) -> None:
-    training, validation = loaders(examples(), settings(repository).pretrain, torch.device("cpu"))
-    images_B1SS, labels_BAP = next(iter(training))
-    assert images_B1SS.shape == (8, 1, 48, 48)
-    assert (images_B1SS.dtype, labels_BAP.dtype) == (torch.uint8, torch.int8)
+    section = settings(repository).pretrain
+    training, validation = loaders(examples(), section, torch.device("cpu"), Order(59, 8, section.seed))
+    batch = next(iter(training))
+    assert batch.images_B1SS.shape == (8, 1, 48, 48)
+    assert (batch.images_B1SS.dtype, batch.labels_BAP.dtype) == (torch.uint8, torch.int8)
     assert sum(len(images) for images, _ in validation) == 20

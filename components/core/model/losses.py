@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 
 from components.core.model.medslip import Outputs, full_precision
@@ -43,9 +43,29 @@ def existence_targets(labels_BAP: Tensor) -> tuple[Tensor, Tensor]:
     return targets_BAP.amax(1), targets_BAP.amax(2)
 
 
+def ranks() -> tuple[int, int]:
+    """The rank of this process, and how many train together; (0, 1) for one alone."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def weighted_mean(weighted: Tensor, weights: Tensor) -> Tensor:
+    """Sum of weighted values by the sum of their weights; 0 where no weight is above 0.
+
+    The weights are summed over all ranks, so that the mean of the ranks' gradients is the gradient of the mean over
+    the whole batch, however unevenly what counts is spread over the ranks.
+    """
+    _, count = ranks()
+    total = weights.sum().to(weighted.dtype)
+    if count > 1:
+        distributed.all_reduce(total)
+    return weighted.sum() * count / total.clamp(min=1)
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of the values where the mask is true; 0 where it is true nowhere."""
-    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
+    return weighted_mean(torch.where(mask, values, 0), mask)
 
 
 def existence_loss(logits_BQ2: Tensor, targets_BQ: Tensor, positive_weight: float = 1.0) -> Tensor:
@@ -65,16 +85,19 @@ def existence_loss(logits_BQ2: Tensor, targets_BQ: Tensor, positive_weight: floa
     known_BQ, share_BQ = targets_BQ >= 0, targets_BQ.clamp(min=0).to(adjusted_BQ2.dtype)
     weights_BQ2 = torch.stack([1 - share_BQ, positive_weight * share_BQ], -1) * known_BQ.unsqueeze(-1)
     losses_BQ2 = -adjusted_BQ2.log_softmax(-1)
-    return (losses_BQ2 * weights_BQ2).sum() / weights_BQ2.sum().clamp(min=1)
+    return weighted_mean(losses_BQ2 * weights_BQ2, weights_BQ2)
 
 
 def draw_negatives(excluded_BQK: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
     """Indices [B, Q, count] into the other book, uniform without replacement among the cells that are not excluded.
 
     Where fewer than `count` cells are left, the rest of the indices point at excluded cells; `prototype_loss` leaves
-    those out.
+    those out. A generator that is equal on all ranks gives each the draws of its rows of the whole batch.
     """
-    noise_BQK = torch.rand(excluded_BQK.shape, device=excluded_BQK.device, generator=generator)
+    rank, world = ranks()
+    rows, *rest = excluded_BQK.shape
+    drawn = torch.rand((world * rows, *rest), device=excluded_BQK.device, generator=generator)
+    noise_BQK = drawn[rank * rows : (rank + 1) * rows]
     return noise_BQK.masked_fill(excluded_BQK, -1.0).topk(count, dim=-1).indices
 
 
