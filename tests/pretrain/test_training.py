@@ -52,7 +52,14 @@ def training_of(section: Any, state: Path) -> tuple[loop.Training, Iterator[Any]
 
 
 class NoWait(TorchDispatchMode):
-    """Fails on every operator whose result the host must wait for."""
+    """Fails on every operator whose result the host must wait for.
+
+    AdamW's counters are spared: it keeps them on the host, also where the weights are on a GPU.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer) -> None:
+        super().__init__()
+        self.counters = {state["step"].data_ptr() for state in optimiser.state.values()}
 
     waits = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique")
 
@@ -61,7 +68,8 @@ class NoWait(TorchDispatchMode):
         boolean = name in ("index", "index_put", "index_put_") and any(
             one is not None and one.dtype in (torch.bool, torch.uint8) for one in args[1]
         )
-        assert name not in self.waits, f"{name} waits for the device"
+        spared = name == "_local_scalar_dense" and args[0].data_ptr() in self.counters
+        assert spared or name not in self.waits, f"{name} waits for the device"
         assert not boolean, f"{name} by a boolean tensor waits for the device"
         return func(*args, **(kwargs or {}))
 
@@ -73,9 +81,9 @@ class NoWait(TorchDispatchMode):
 def test_a_step_never_waits_for_the_device(workspace: Path, repository: Path, changes: dict[str, Any]) -> None:
     training, batches = training_of(settings(repository, **changes).pretrain, workspace / "s")
     training.step(0, batches)  # AdamW makes its state in the first step
-    with NoWait():
+    with NoWait(training.optimiser):
         terms, _ = training.step(1, batches)
-    with pytest.raises(AssertionError, match="waits for the device"), NoWait():
+    with pytest.raises(AssertionError, match="waits for the device"), NoWait(training.optimiser):
         float(terms["loss"])
 
 
@@ -105,7 +113,7 @@ def test_the_average_follows_the_weights_and_is_what_is_looked_at() -> None:
 @pytest.mark.slow
 @pytest.mark.hard
 def test_killed_and_told_to_stop_it_ends_as_if_it_had_not_been(workspace: Path, repository: Path) -> None:
-    params = settings(repository, epochs=12, ema=0.9)
+    params = settings(repository, epochs=6, ema=0.9)
     command = [sys.executable, "-m", "components.pretrain"]
     for number, (wanted, workers) in enumerate(((-signal.SIGKILL, "2"), (75, ""))):
         before = set(Path("state").rglob("step-*.json"))
@@ -141,9 +149,10 @@ def test_told_to_stop_between_two_rows_the_history_is_the_same(
         if step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with monkeypatch.context() as patch, pytest.raises(TryAgain, match="after step 4 of 21"):
-        patch.setattr(History, "add", stop_at_four)
+    monkeypatch.setattr(History, "add", stop_at_four)
+    with pytest.raises(TryAgain, match="after step 4 of 21"):
         run(params, "")
+    monkeypatch.setattr(History, "add", add)
     run(params, "")
     assert results() == expected
 
@@ -157,6 +166,9 @@ def test_two_processes_train_as_one(workspace: Path, repository: Path) -> None:
     subprocess.run(command, env=environment(repository, MEDSLIP_PROCESSES="2"), check=True, timeout=240)
     one, two = load_file("one.safetensors"), load_file("two.safetensors")
     for name, weight in one.items():
+        if name.endswith("in_proj_bias"):  # softmax cancels the keys' bias: AdamW makes steps of rounding errors there
+            for weights in (one, two):
+                weights[name].chunk(3)[1].zero_()
         torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=2e-4, msg=name)
     areas = []
     for path in ("one.safetensors", "two.safetensors"):
