@@ -30,6 +30,7 @@ from pipelines.workspace import WORKSPACES, git, make_workspace, run_params
 GRIDS = Path("comparisons")  # below .state of the main checkout
 CHANGEABLE = {"pretrain", "zero_shot", "finetune"}  # sections that a cell may change: what comes before is shared
 BEFORE_SECONDS = 24 * 3600.0
+LOCK_SECONDS = 5.0
 SEEDED = ("pretrain.seed", "finetune.seed")
 
 
@@ -215,8 +216,10 @@ class GridRun:
         """Check every cell, and note the grid for the comparison.
 
         Raises:
-            ValueError: the grid or a cell is not valid.
+            ValueError: the grid or a cell is not valid, or there are no lanes.
         """
+        if self.lanes < 1:
+            raise ValueError(f"--lanes must be 1 or more, not {self.lanes}")
         grid = read_grid(self.path)
         cells = list(dict.fromkeys(job.cell for job in self.jobs(grid)))
         content = {"name": self.path.stem, "revision": self.commit, "reference": grid.reference}
@@ -231,7 +234,17 @@ class GridRun:
             run_lane(grid, jobs, workspace, self.folder)
 
     def run(self) -> int:
-        """Run every lane in a process group of its own; the exit status of one that failed, or 0."""
+        """Run every lane in a process group of its own; the exit status of one that failed, or 0.
+
+        Raises:
+            ValueError: another process runs the same grid at the same commit.
+        """
+        with locked(self.folder / "lock", LOCK_SECONDS) as ours:
+            if not ours:
+                raise ValueError(f"{self.path} is being run by another process at {self.commit[:12]}")
+            return self._side_by_side()
+
+    def _side_by_side(self) -> int:
         records = [Record(self.folder / f"lane{lane}.json") for lane in range(self.lanes)]
 
         def in_group(lane: int) -> int:

@@ -113,11 +113,13 @@ def test_a_killed_grid_goes_on_and_computes_nothing_twice(checkout: Path, tmp_pa
     deadline = time.monotonic() + 120
     while (not log.is_file() or "begun" not in log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
+    run = GridRun(Path("grid.yaml"), resolve("HEAD"), 1)
+    with pytest.raises(ValueError, match=r"grid.yaml is being run by another process"):
+        run.run()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert log.read_text().split() == ["archive", "begun"]
     (tmp_path / "pause").write_text("0")
-    run = GridRun(Path("grid.yaml"), resolve("HEAD"), 1)
     for _ in range(2):
         run.prepare()
         assert run.run() == 0
