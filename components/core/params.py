@@ -281,6 +281,10 @@ class ZeroShot(Section):
         description="Drawn findings at or above it are positives of the headline: moderate is 0.5."
     )
     overlays: int = Field(ge=0, le=200, description="How many grounding overlays are drawn.")
+    open_vocabulary: dict[Name, Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
+        description="Diseases that the vocabulary lacks, each with a sentence on how it looks: asked for where a "
+        "dataset has a class of that name."
+    )
 
 
 class FinetuneTask(Section):

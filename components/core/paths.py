@@ -12,6 +12,7 @@ IMAGES = Path("data/images")
 FINDINGS = Path("data/findings")
 QUALITY = Path("data/quality")
 KNOWLEDGE = Path("models/knowledge")
+TEXT_ENCODER = KNOWLEDGE / "text_encoder"
 PRETRAINED = Path("models/pretrained")
 FINETUNED = Path("models/finetuned")
 PREDICTIONS = Path("predictions")

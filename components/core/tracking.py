@@ -34,6 +34,7 @@ DIGEST_TAG = "medslip.digest"
 UI_ADDRESS = "http://127.0.0.1:5000"
 PAUSE_SECONDS = 60.0
 BATCH = 100  # MLflow takes 100 parameters and 1000 metrics at once
+MOST_SHOWN = 150  # numbers of a metrics file: a run with two thousand is slow to open, and shows nothing
 
 
 def _git(*arguments: str) -> str | None:
@@ -138,6 +139,21 @@ def numbers(figures: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def shown(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers that a run shows in MLflow: no more than `MOST_SHOWN`, the rest stays in the metrics file.
+
+    The shallow ones come first, and of a class its value before its interval and counts: a run is compared by its
+    headlines.
+    """
+    found = numbers(figures)
+
+    def rank(path: str) -> tuple[bool, int]:
+        return "per_class" in path and not path.endswith(".value"), path.count(".")
+
+    kept = set(sorted(found, key=rank)[:MOST_SHOWN])
+    return {path: value for path, value in found.items() if path in kept}
+
+
 def figures_digest(figures: Mapping[str, Any]) -> str:
     """Tells whether two runs of a stage gave the same figures."""
     return hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()[:16]
@@ -149,7 +165,7 @@ class StageRun:
     run_id: str | None = None
 
     def log_figures(self, figures: Mapping[str, Any]) -> None:
-        """Log every number of a stage's metrics file under its path, such as `auroc.macro.value`."""
+        """Log the numbers of a stage's metrics file (see `shown`) under their paths, such as `auroc.macro.value`."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log metrics of a training step."""
@@ -186,7 +202,7 @@ class _LoggedRun(StageRun):
 
     def log_figures(self, figures: Mapping[str, Any]) -> None:
         with self._tolerated("figures"):
-            _log_metrics(self.client, self.run_id, numbers(figures), 0)
+            _log_metrics(self.client, self.run_id, shown(figures), 0)
             self.client.set_tag(self.run_id, FIGURES_TAG, figures_digest(figures))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
@@ -433,7 +449,7 @@ def log_stage(
             origin = client.search_runs([experiment], equal, max_results=1, order_by=["attributes.start_time ASC"])
             tags[RESTORED_TAG] = origin[0].info.run_id if origin else "cache"
         run_id = _child(client, parent, stage, item, params, tags, seconds)
-        _log_metrics(client, run_id, numbers(figures or {}), 0)
+        _log_metrics(client, run_id, shown(figures or {}), 0)
         client.set_terminated(run_id, status)
     return run_id
 

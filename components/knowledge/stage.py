@@ -20,7 +20,7 @@ from components.knowledge.books import books_figures, write_books
 from components.knowledge.corpus import read_corpus
 from components.knowledge.training import train
 
-TEXT_ENCODER = "text_encoder"
+TEXT_ENCODER = paths.TEXT_ENCODER.name
 
 
 @contextmanager

@@ -13,10 +13,12 @@ from components.core.metrics.classification import (
     decision_figures,
     declared,
     ranking_figures,
+    reliability_curves,
 )
 from components.core.metrics.estimate import PatientBootstrap
 from components.core.params import ZeroShot
 from components.zero_shot.predict import ClassAnswers
+from components.zero_shot.subgroups import by_subgroup
 from components.zero_shot.truth import PRESENT, UNKNOWN, Truth
 
 
@@ -48,12 +50,15 @@ def figures_of(judged: Judged, params: ZeroShot) -> dict[str, Any]:
     test, validation = judged.cases("test"), judged.cases("validate")
     names = judged.declared(params)
     bootstrap = PatientBootstrap(test.patients, params.bootstrap, params.seed)
+    inside = judged.images[judged.images["split"] == "test"]
     return {
         "truth": judged.truth.kind,
         "declared": list(names),
         "too_few": apart(test, names),
         **ranking_figures(test, names, bootstrap),
         **decision_figures(test, validation, names, bootstrap),
+        "reliability": reliability_curves(test, names),
+        "subgroups": by_subgroup(inside, test.selected(names), params),
     }
 
 

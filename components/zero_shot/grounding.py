@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from components.core.metrics.classification import undefined
 from components.core.metrics.estimate import Estimate, PatientBootstrap, mean_estimate, rounded
 from components.core.metrics.grounding import normalised, overlap, peak, points_into
 from components.zero_shot.places import Place
@@ -20,14 +21,18 @@ THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 MapOf = Callable[[Place], npt.NDArray[np.float32]]
 
 
-def map_reader(answers: Answers, classes: ClassAnswers, size: int) -> MapOf:
-    """A function that gives the map of a place's finding in its image, [S, S], from 0 to 1 within the image."""
+def map_reader(answers: Answers, classes: ClassAnswers, size: int, both: bool = False) -> MapOf:
+    """A function that gives the map of a place's finding in its image, [S, S], from 0 to 1 within the image.
+
+    The map is that of the finding's query alone, or of both streams together.
+    """
+    maps_NQhw = answers.both_NQhw if both else answers.maps_NQhw
     row_of = {name: row for row, name in enumerate(answers.image_ids)}
     column_of = {name: column for column, name in enumerate(classes.names)}
 
     def map_of(place: Place) -> npt.NDArray[np.float32]:
         row = row_of[place.image_id]
-        map_hw = answers.maps_NQhw[row, classes.speaker_NC[row, column_of[place.name]]]
+        map_hw = maps_NQhw[row, classes.speaker_NC[row, column_of[place.name]]]
         return normalised(cv2.resize(map_hw, (size, size), interpolation=cv2.INTER_LINEAR))
 
     return map_of
@@ -115,6 +120,8 @@ def grounding_figures(
 ) -> dict[str, Any]:
     """Pointing game, IoU and Dice on test places, with 95 % intervals over patients.
 
+    Where there is no test place, or none to choose a threshold by, the figures are null and say so.
+
     Args:
         places: the places of each split; their masks are not empty.
         map_of: gives the map of a place (see `map_reader`).
@@ -124,7 +131,8 @@ def grounding_figures(
     """
     test = places["test"]
     if not test:
-        return {}
+        missing = {**undefined("no place in the test split"), "n": 0}
+        return {"pointing_game": {**missing, "per_class": {}}, "iou": missing, "dice": missing}
     bootstrap = PatientBootstrap([patient_of[place.image_id] for place in test], samples, seed)
     result = {"pointing_game": _pointing(test, places["train"], map_of, bootstrap)}
     threshold = best_threshold(places["validate"], map_of)
@@ -132,4 +140,24 @@ def grounding_figures(
         values_N2 = overlaps(test, map_of, np.array([threshold]))[:, :, 0]
         for name, values_N in zip(("iou", "dice"), values_N2.T, strict=True):
             result[name] = _chosen(values_N, threshold, len(test), bootstrap)
+    else:
+        missing = {**undefined("no place in the validation split to choose the threshold by"), "n": len(test)}
+        result |= {"iou": missing, "dice": missing}
     return result
+
+
+def paired_difference(
+    first: MapOf, second: MapOf, test: list[Place], patient_of: dict[str, str], samples: int, seed: int
+) -> dict[str, Any]:
+    """The pointing game of the first maps less that of the second, on the same places and resamples of patients."""
+    if not test:
+        return undefined("no place in the test split")
+    gain_N = np.array(
+        [
+            float(points_into(peak(first(place)), place.mask_SS)) - points_into(peak(second(place)), place.mask_SS)
+            for place in test
+        ]
+    )
+    return mean_estimate(
+        gain_N, PatientBootstrap([patient_of[place.image_id] for place in test], samples, seed)
+    ).figure()

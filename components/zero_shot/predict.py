@@ -3,7 +3,7 @@
 Axes: N images, B batch, Q asked pathologies, L decoder layers, h and w rows and columns of patches, S side in pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +26,31 @@ class Answers:
         pathologies: what was asked for, length Q.
         score_NQ: probability of each pathology.
         maps_NQhw: cross-attention of its query to the patches, averaged over layers and heads.
+        both_NQhw: the same, times where the anatomy stream looks for the pathology's places.
     """
 
     image_ids: tuple[str, ...]
     pathologies: tuple[str, ...]
     score_NQ: npt.NDArray[np.float64]
     maps_NQhw: npt.NDArray[np.float32]
+    both_NQhw: npt.NDArray[np.float32]
+
+    def __add__(self, other: "Answers") -> "Answers":
+        """The answers to more questions about the same images."""
+        assert self.image_ids == other.image_ids
+        columns = [np.concatenate([getattr(self, key), getattr(other, key)], 1)
+                   for key in ("score_NQ", "maps_NQhw", "both_NQhw")]  # fmt: skip
+        return Answers(self.image_ids, self.pathologies + other.pathologies, *columns)
+
+
+def both_streams(attention_BQN: torch.Tensor, places_BAQ: torch.Tensor, anatomies_BAN: torch.Tensor) -> torch.Tensor:
+    """The map of each pathology, weighted by the anatomy stream's maps, [B, Q, N].
+
+    The anatomies' maps are averaged by how likely each is the place of the pathology; the product of the two streams is
+    large where both look.
+    """
+    weights_BAQ = places_BAQ / places_BAQ.sum(1, keepdim=True)
+    return attention_BQN * (weights_BAQ.transpose(1, 2) @ anatomies_BAN)
 
 
 def batches(images: pd.DataFrame, shards: ImageShards, side: int, batch: int) -> Iterator[torch.Tensor]:
@@ -48,19 +67,46 @@ def ask(
     image_ids: Sequence[str],
     pathologies: Sequence[str],
     device: torch.device,
+    described: Mapping[str, torch.Tensor] | None = None,
 ) -> Answers:
-    """Ask the model for pathologies of its vocabulary in every image."""
+    """Ask the model for pathologies in every image: of its vocabulary, or described by an encoded definition.
+
+    Queries look at each other in the decoder. A definition is asked beside the whole vocabulary, as those were trained,
+    and in a pass of its own, so that the vocabulary's answers do not depend on what else is asked.
+
+    Args:
+        model: of any form.
+        images: uint8 [B, 1, S, S] at a time.
+        image_ids: their names.
+        pathologies: what is asked for: names of the vocabulary, or of `described`.
+        device: where.
+        described: definitions by name, each encoded [T].
+
+    Raises:
+        ValueError: the model knows no text, and something is described.
+    """
     model = model.eval().to(device)
-    asked = torch.tensor([PATHOLOGY_INDEX[name] for name in pathologies], dtype=torch.long, device=device)
-    scores, maps = [], []
+    book_PT, place_of = None, dict(PATHOLOGY_INDEX)
+    if described:
+        book_PT = torch.cat([model.book_p_PT, torch.stack(list(described.values())).to(device)])
+        place_of = {name: len(model.book_p_PT) + place for place, name in enumerate(described)}
+    asked = torch.tensor([place_of[name] for name in pathologies], dtype=torch.long, device=device)
+    scores: list[npt.NDArray[np.float64]] = []
+    maps: list[npt.NDArray[np.float32]] = []
+    both: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode():
         for images_B1SS in images:
-            outputs = model(images_B1SS.to(device), attention=True)
+            outputs = model(images_B1SS.to(device), book_PT, attention=True)
             assert outputs.attention_p_BLPN is not None
+            assert outputs.attention_a_BLAN is not None
             attention_BQN = outputs.attention_p_BLPN.mean(1)[:, asked]
             scores.append(outputs.presence_BP[:, asked].double().cpu().numpy())
-            maps.append(attention_BQN.unflatten(-1, outputs.grid).float().cpu().numpy())
-    return Answers(tuple(image_ids), tuple(pathologies), np.concatenate(scores), np.concatenate(maps))
+            both_BQN = both_streams(attention_BQN, outputs.place_BAP[..., asked], outputs.attention_a_BLAN.mean(1))
+            for kept, map_BQN in ((maps, attention_BQN), (both, both_BQN)):
+                kept.append(map_BQN.unflatten(-1, outputs.grid).float().cpu().numpy())
+    return Answers(
+        tuple(image_ids), tuple(pathologies), np.concatenate(scores), np.concatenate(maps), np.concatenate(both)
+    )
 
 
 @dataclass(frozen=True)

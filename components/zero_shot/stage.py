@@ -10,7 +10,7 @@ import torch
 
 from components.core import paths
 from components.core.devices import device
-from components.core.model import load
+from components.core.model import VisionLanguageModel, load
 from components.core.model.terms import served_pathologies
 from components.core.params import Params
 from components.core.records.labels import StudyLabels
@@ -19,9 +19,10 @@ from components.core.records.shards import ImageShards
 from components.core.records.tables import read_table, write_table
 from components.core.records.views import FRONTAL
 from components.core.records.whole import whole_folder
+from components.core.text.encoder import load_encoder
 from components.core.vocabulary import VISIBLE, class_map
 from components.zero_shot.classification import Judged, by_severity, figures_of
-from components.zero_shot.grounding import MapOf, grounding_figures, judged_places, map_reader
+from components.zero_shot.grounding import MapOf, grounding_figures, judged_places, map_reader, paired_difference
 from components.zero_shot.places import Place, annotated_places, drawn_places
 from components.zero_shot.plots import draw_overlays, draw_reliability, draw_roc
 from components.zero_shot.predict import Answers, ask, batches, by_class
@@ -42,6 +43,7 @@ class Dataset:
         labels: what the reports say; None where the dataset has none.
         classes: the dataset's own classes and the served pathologies of each; empty where it has none.
         classes_not_served: the dataset's own classes none of whose pathologies is served.
+        described: the dataset's own classes that the vocabulary lacks, each with its definition (open vocabulary).
         served: the pathologies that the model was trained for.
         size: side of the shards' images in pixels.
     """
@@ -53,12 +55,13 @@ class Dataset:
     labels: StudyLabels | None
     classes: dict[str, tuple[str, ...]]
     classes_not_served: tuple[str, ...]
+    described: dict[str, str]
     served: tuple[str, ...]
     size: int
 
 
-def read_dataset(params: Params, name: str, shards: ImageShards) -> Dataset:
-    """Read the tables of a dataset.
+def read_dataset(params: Params, name: str, shards: ImageShards, knows_text: bool) -> Dataset:
+    """Read the tables of a dataset, for a model that can be asked for definitions or not.
 
     Raises:
         ValueError: a table is missing, or no frontal image is in the test split.
@@ -72,7 +75,11 @@ def read_dataset(params: Params, name: str, shards: ImageShards) -> Dataset:
     annotations = read_table(folder / "annotations.parquet", "annotations")
     served = served_pathologies(paths.PRETRAINED)
     has_reports = name == params.pretrain.dataset
-    own = class_map(params.datasets[name].layout) if (annotations["kind"] == "label").any() else {}
+    labelled = set(annotations["name"][annotations["kind"] == "label"])
+    new = {key: text for key, text in params.zero_shot.open_vocabulary.items() if key in labelled}
+    described = new if knows_text else {}
+    own = class_map(params.datasets[name].layout) if labelled else {}
+    own = {**{key: terms for key, terms in own.items() if key not in new}, **dict.fromkeys(new.keys() - described, ())}
     classes = {key: tuple(term for term in terms if term in served) for key, terms in own.items()}
     return Dataset(
         images=images,
@@ -80,11 +87,31 @@ def read_dataset(params: Params, name: str, shards: ImageShards) -> Dataset:
         annotations=annotations,
         drawn=read_drawn(paths.PHANTOM_TRUTH, images),
         labels=StudyLabels.read(paths.FINDINGS / "labels.npz") if has_reports else None,
-        classes={key: terms for key, terms in classes.items() if terms},
+        classes={key: terms for key, terms in classes.items() if terms} | {key: (key,) for key in described},
         classes_not_served=tuple(key for key, terms in classes.items() if not terms),
+        described=described,
         served=served,
         size=len(shards[int(asked["shard"].iloc[0]), int(asked["row"].iloc[0])]),
     )
+
+
+def answers_of(dataset: Dataset, shards: ImageShards, model: VisionLanguageModel, batch: int) -> Answers:
+    """The model's answers for its vocabulary, and for what the open vocabulary describes.
+
+    Raises:
+        ValueError: something is described, and the text encoder is missing.
+    """
+    image_ids = dataset.asked["image_id"].tolist()
+
+    def images() -> Iterator[torch.Tensor]:
+        return batches(dataset.asked, shards, model.config.image_size, batch)
+
+    answers = ask(model, images(), image_ids, dataset.served, device())
+    if not dataset.described:
+        return answers
+    encoded = load_encoder(str(paths.TEXT_ENCODER)).encode(list(dataset.described.values()))
+    described = dict(zip(dataset.described, encoded, strict=True))
+    return answers + ask(model, images(), image_ids, list(described), device(), described)
 
 
 def judged_truths(dataset: Dataset, answers: Answers, min_severity: float) -> Iterator[Judged]:
@@ -121,13 +148,15 @@ class Grounding:
         judged: the kind of truth whose places they are.
         places: places with at least one pixel, by split.
         outside: how many places lie outside their image.
-        map_of: gives the map of a place.
+        map_of: gives the map of a place: of the pathology's query.
+        both_of: the same of both streams together.
     """
 
     judged: Judged
     places: dict[str, list[Place]]
     outside: int
     map_of: MapOf
+    both_of: MapOf
 
 
 def grounding_of(dataset: Dataset, answers: Answers, truths: list[Judged], params: Params) -> Grounding | None:
@@ -143,8 +172,8 @@ def grounding_of(dataset: Dataset, answers: Answers, truths: list[Judged], param
         if places:
             inside = [place for place in places if place.mask_SS.any()]
             by_split = {split: [place for place in inside if split_of[place.image_id] == split] for split in SPLITS}
-            map_of = map_reader(answers, judged.answers, dataset.size)
-            return Grounding(judged, by_split, len(places) - len(inside), map_of)
+            readers = [map_reader(answers, judged.answers, dataset.size, both) for both in (False, True)]
+            return Grounding(judged, by_split, len(places) - len(inside), *readers)
     return None
 
 
@@ -172,6 +201,7 @@ def all_figures(dataset: Dataset, truths: list[Judged], grounding: Grounding | N
     result["served"] = list(dataset.served)
     result["classes"] = {key: list(terms) for key, terms in dataset.classes.items()}
     result["classes_not_served"] = list(dataset.classes_not_served)
+    result["open_vocabulary"] = dict(dataset.described)
     for judged in truths[1:]:
         result[f"{judged.truth.kind}_truth"] = figures_of(judged, section)
     for judged in truths:
@@ -182,7 +212,14 @@ def all_figures(dataset: Dataset, truths: list[Judged], grounding: Grounding | N
         patient_of = dict(zip(dataset.images["image_id"], dataset.images["patient_id"], strict=True))
         result["grounding_truth"] = grounding.judged.truth.kind
         result["places_outside_image"] = grounding.outside
-        result |= grounding_figures(grounding.places, grounding.map_of, patient_of, section.bootstrap, section.seed)
+        drawn = section.bootstrap, section.seed
+        result |= grounding_figures(grounding.places, grounding.map_of, patient_of, *drawn)
+        result["both_streams"] = {
+            **grounding_figures(grounding.places, grounding.both_of, patient_of, *drawn),
+            "gain_in_pointing": paired_difference(
+                grounding.both_of, grounding.map_of, grounding.places["test"], patient_of, *drawn
+            ),
+        }
     return result
 
 
@@ -226,10 +263,9 @@ def run(params: Params, name: str) -> dict[str, Any]:
         raise ValueError(f"{name!r} is not one of the datasets ({', '.join(params.datasets)})")
     torch.set_num_threads(params.zero_shot.threads)
     shards = ImageShards(paths.IMAGES / name)
-    dataset = read_dataset(params, name, shards)
     model = load(paths.PRETRAINED)
-    images = batches(dataset.asked, shards, model.config.image_size, params.zero_shot.batch)
-    answers = ask(model, images, dataset.asked["image_id"].tolist(), dataset.served, device())
+    dataset = read_dataset(params, name, shards, model.knows_text)
+    answers = answers_of(dataset, shards, model, params.zero_shot.batch)
     truths = list(judged_truths(dataset, answers, params.zero_shot.min_severity))
     if not truths:
         raise ValueError(f"{name} has no reports, no labels and no drawn truth: nothing says what is true")

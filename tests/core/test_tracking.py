@@ -269,3 +269,14 @@ def test_what_is_exclusive_happens_one_after_another() -> None:
         ["one begins", "one ends", "two begins", "two ends"],
         ["two begins", "two ends", "one begins", "one ends"],
     )
+
+
+def test_a_run_shows_headlines_before_classes_and_classes_before_their_intervals() -> None:
+    classes = {f"c{number:03d}": {"value": 0.5, "low": 0.4, "high": 0.6, "positives": 9} for number in range(200)}
+    macro = {"value": 0.8, "low": 0.7, "high": 0.9}
+    figures = {"auroc": {"per_class": classes, "macro": macro}, "dice": {"value": 0.3}}
+    found = tracking.shown(figures)
+    assert len(found) == tracking.MOST_SHOWN
+    assert {"auroc.macro.value", "auroc.macro.low", "auroc.macro.high", "dice.value"} <= set(found)
+    assert {path for path in found if "per_class" in path} == {f"auroc.per_class.c{n:03d}.value" for n in range(146)}
+    assert tracking.shown({"a": 1, "b": {"c": 2.5}}) == {"a": 1, "b.c": 2.5}

@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
+import torch
 
 from components.core.metrics.grounding import box_mask
-from components.zero_shot.grounding import best_threshold, grounding_figures, map_reader, mean_positions, overlaps
+from components.zero_shot.grounding import (
+    best_threshold,
+    grounding_figures,
+    map_reader,
+    mean_positions,
+    overlaps,
+    paired_difference,
+)
 from components.zero_shot.places import Place
-from components.zero_shot.predict import Answers, by_class
+from components.zero_shot.predict import Answers, both_streams, by_class
 
 SIZE = 32
 
@@ -71,7 +79,34 @@ def test_the_threshold_of_overlap_comes_from_validation_only() -> None:
 
 def test_without_validation_places_there_is_no_overlap_figure() -> None:
     result = figures({"train": TRAIN, "validate": [], "test": [place("a", (13, 13, 3, 3))]}, {"a": (14, 14)})
-    assert set(result) == {"pointing_game"}
+    assert result["dice"] == result["iou"]
+    assert (result["dice"]["value"], result["dice"]["n"]) == (None, 1)
+    assert result["dice"]["why"] == "no place in the validation split to choose the threshold by"
+
+
+def test_without_test_places_every_figure_is_null_and_says_why() -> None:
+    result = figures({"train": TRAIN, "validate": [], "test": []}, {})
+    assert {name: (figure["value"], figure["why"]) for name, figure in result.items()} == dict.fromkeys(
+        ("pointing_game", "iou", "dice"), (None, "no place in the test split")
+    )
+
+
+def test_both_streams_look_where_the_anatomies_of_a_pathology_are() -> None:
+    attention = torch.tensor([[[0.4, 0.4, 0.2]]])  # one pathology looks at the first two of three patches
+    anatomies = torch.tensor([[[0.9, 0.05, 0.05], [0.05, 0.9, 0.05]]])
+    places = torch.tensor([[[0.01], [0.99]]])  # and is at the second of two anatomies
+    assert both_streams(attention, places, anatomies).argmax().item() == 1
+    uniform = torch.full((1, 2, 3), 1 / 3)
+    assert torch.allclose(both_streams(attention, places, uniform), attention / 3)
+
+
+def test_a_gain_is_paired_over_the_same_places() -> None:
+    test = [place(name, (2, 2, 4, 4)) for name in "abcd"]
+    patient_of = {name: name for name in "abcd"}
+    hit = pointing_at(dict.fromkeys("abcd", (3, 3)))
+    half = pointing_at({"a": (3, 3), "b": (3, 3), "c": (20, 20), "d": (20, 20)})
+    assert paired_difference(hit, half, test, patient_of, 200, 0)["value"] == 0.5
+    assert paired_difference(hit, hit, test, patient_of, 200, 0) == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_a_lower_threshold_never_shrinks_the_predicted_place() -> None:
@@ -84,7 +119,7 @@ def test_a_lower_threshold_never_shrinks_the_predicted_place() -> None:
 def test_the_likeliest_pathology_speaks_for_a_class_and_shows_its_own_map() -> None:
     maps = np.zeros((2, 2, 4, 4), np.float32)
     maps[:, 0, 0, 0] = maps[:, 1, 3, 3] = 5
-    answers = Answers(("a", "b"), ("opacity", "consolidation"), np.array([[0.9, 0.2], [0.1, 0.3]]), maps)
+    answers = Answers(("a", "b"), ("opacity", "consolidation"), np.array([[0.9, 0.2], [0.1, 0.3]]), maps, maps)
     classes = by_class(answers, {"pneumonia": ("opacity", "consolidation"), "consolidation": ("consolidation",)})
     assert classes.score_NC.tolist() == [[0.9, 0.2], [0.3, 0.3]]
     map_of = map_reader(answers, classes, SIZE)

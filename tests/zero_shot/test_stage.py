@@ -3,16 +3,28 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from components.core.metrics.classification import Cases
+from components.core.params import ZeroShot
 from components.core.records.tables import read_table, write_table
+from components.zero_shot.predict import ask
 from components.zero_shot.stage import run
+from components.zero_shot.subgroups import by_subgroup
 from tests import evaluation_workspace as workspace
 
 COUNT = 160
 SETTINGS = {"zero_shot": {"bootstrap": 100, "min_positives": 5, "overlays": 6, "threads": 1}}
+
+
+def workspace_section() -> ZeroShot:
+    return ZeroShot(
+        batch=8, threads=1, bootstrap=100, seed=0, min_positives=10, min_severity=0.5, overlays=0, open_vocabulary={}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +70,9 @@ def test_the_headline_is_what_was_drawn_and_the_saved_predictions_give_it_again(
 def test_report_truth_stands_beside_it_with_its_counts(figures) -> None:
     report = figures["mimic_cxr"]["report_truth"]
     assert report["declared"] == ["consolidation"]
-    assert report["too_few"] == {"nodule": {"positives": 0, "negatives": 0}}  # the reports never mention it
+    assert report["too_few"] == {  # the reports never mention it
+        "nodule": {"positives": 0, "negatives": 0, "why": "the split has no positives and no negatives"}
+    }
     assert "report_truth" not in figures["rsna_pneumonia"]
 
 
@@ -78,6 +92,41 @@ def test_a_dataset_with_labels_and_boxes_is_judged_by_them(figures) -> None:
     assert rsna["truth"] == rsna["grounding_truth"] == "label"
     assert rsna["declared"] == ["pneumonia"]
     assert rsna["pointing_game"]["n"] == rsna["auroc"]["per_class"]["pneumonia"]["positives"]
+
+
+def test_groups_stand_with_their_counts_and_small_ones_say_why(root, figures) -> None:
+    groups = figures["mimic_cxr"]["subgroups"]
+    assert set(groups) == {"sex", "age_band", "view", "scanner"}  # no table of this archive names a collection
+    women = groups["sex"]["F"]
+    assert women["images"] == figures["mimic_cxr"]["images"]["test"]["images"]
+    assert women["value"] == pytest.approx(figures["mimic_cxr"]["auroc"]["macro"]["value"], abs=1e-5)
+    table = pd.DataFrame(
+        {"sex": ["M"] * 3 + ["F"] * 60, "age_band": None, "view": "PA", "scanner": "A", "origin": None}
+    )
+    truth = (np.arange(63) % 2).astype(np.int8)[:, None]
+    cases = Cases(("mass",), tuple(map(str, range(63))), truth, truth + 0.0)
+    men = by_subgroup(table, cases, workspace_section())["sex"]["M"]
+    assert (men["value"], men["patients"]) == (None, 3)
+    assert men["why"] == "no class has 10 positives and 10 negatives in the group"
+
+
+def test_a_definition_is_asked_beside_the_vocabulary_and_moves_none_of_its_answers(root) -> None:
+    model = workspace.untrained()
+    images = torch.randint(0, 255, (4, 1, workspace.SIZE, workspace.SIZE), dtype=torch.uint8)
+    device, names = torch.device("cpu"), list("abcd")
+    plain = ask(model, iter([images]), names, ["nodule"], device)
+    new = ask(model, iter([images]), names, ["covid"], device, {"covid": torch.randn(8)})
+    both = plain + new
+    assert both.pathologies == ("nodule", "covid")
+    assert np.array_equal(both.score_NQ[:, :1], plain.score_NQ)
+    assert not np.allclose(both.score_NQ[:, 0], both.score_NQ[:, 1])
+    assert both.maps_NQhw.shape == both.both_NQhw.shape == (4, 2, 3, 3)
+
+
+def test_both_streams_are_judged_beside_the_one(figures) -> None:
+    both = figures["rsna_pneumonia"]["both_streams"]
+    assert {"pointing_game", "iou", "dice", "gain_in_pointing"} == set(both)
+    assert both["pointing_game"]["n"] == figures["rsna_pneumonia"]["pointing_game"]["n"]
 
 
 def test_lateral_views_are_not_asked(root, figures) -> None:

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.core.metrics.decisions import best_f1_threshold, calibration_error, f1_and_accuracy
+from components.core.metrics.decisions import (
+    best_f1_threshold,
+    brier_score,
+    calibration_error,
+    f1_and_accuracy,
+    reliability,
+)
 from components.core.metrics.estimate import Estimate, PatientBootstrap, rounded
 from components.core.metrics.ranking import auroc_estimate, average_precision_estimate
 
@@ -49,24 +55,35 @@ class Cases:
         places = [self.names.index(name) for name in names]
         return Cases(tuple(names), self.patients, self.truth_NC[:, places], self.score_NC[:, places])
 
+    def rows(self, inside_N: npt.NDArray[np.bool_]) -> "Cases":
+        """The same classes of some of the images."""
+        patients = tuple(patient for patient, inside in zip(self.patients, inside_N, strict=True) if inside)
+        return Cases(self.names, patients, self.truth_NC[inside_N], self.score_NC[inside_N])
+
+
+def undefined(why: str) -> dict[str, Any]:
+    """A figure that is missing, and why; never a 0."""
+    return {"value": None, "low": None, "high": None, "why": why}
+
 
 def declared(cases: Cases, at_least: int) -> tuple[str, ...]:
     """The classes that enter macro figures: those with at least so many positives, and as many negatives."""
     return tuple(name for name in cases.names if min(cases.counts(name).values()) >= at_least)
 
 
-def figures(cases: Cases, names: Sequence[str], estimate_of: Callable[[str], Estimate | None]) -> dict[str, Any]:
+def figures(
+    cases: Cases, names: Sequence[str], estimate_of: Callable[[str], Estimate | None], why: str = ""
+) -> dict[str, Any]:
     """One figure for each class with its counts, and the macro mean: `{"macro", "per_class"}`.
 
-    The macro is null where no class has the figure; a class without it is null too.
+    The macro is null where no class has the figure; a class without it is null too, and says `why`.
     """
     estimates = {name: estimate_of(name) for name in names}
     known = [estimate for estimate in estimates.values() if estimate is not None]
-    undefined = {"value": None, "low": None, "high": None}
     return {
-        "macro": Estimate.mean(known).figure() if known else undefined,
+        "macro": Estimate.mean(known).figure() if known else undefined("no class has the figure"),
         "per_class": {
-            name: {**(estimate.figure() if estimate is not None else undefined), **cases.counts(name)}
+            name: {**(estimate.figure() if estimate is not None else undefined(why)), **cases.counts(name)}
             for name, estimate in estimates.items()
         },
     }
@@ -78,13 +95,23 @@ def auroc_figures(cases: Cases, names: Sequence[str], bootstrap: PatientBootstra
 
 
 def ranking_figures(cases: Cases, names: Sequence[str], bootstrap: PatientBootstrap) -> dict[str, Any]:
-    """The figures of the named classes that need no threshold: AUROC, average precision, calibration error."""
+    """The figures of the named classes that need no threshold: AUROC, average precision, calibration, Brier."""
     return {
         "auroc": auroc_figures(cases, names, bootstrap),
         "average_precision": figures(
             cases, names, lambda name: average_precision_estimate(*cases.column(name), bootstrap)
         ),
         "calibration_error": figures(cases, names, lambda name: calibration_error(*cases.column(name), bootstrap)),
+        "brier_score": figures(cases, names, lambda name: brier_score(*cases.column(name), bootstrap)),
+    }
+
+
+def reliability_curves(cases: Cases, names: Sequence[str]) -> dict[str, Any]:
+    """The reliability curve of the named classes together, and of each (see `reliability`)."""
+    chosen = cases.selected(names)
+    return {
+        "pooled": reliability(chosen.truth_NC.ravel(), chosen.score_NC.ravel()),
+        "per_class": {name: reliability(*chosen.column(name)) for name in names},
     }
 
 
@@ -101,9 +128,10 @@ def decision_figures(
         for name, threshold in thresholds.items()
         if threshold is not None
     }
+    why = "the validation patients lack positives or negatives, so that there is no threshold"
     return {
-        "f1": figures(test, names, lambda name: pairs[name][0] if name in pairs else None),
-        "accuracy": figures(test, names, lambda name: pairs[name][1] if name in pairs else None),
+        "f1": figures(test, names, lambda name: pairs[name][0] if name in pairs else None, why),
+        "accuracy": figures(test, names, lambda name: pairs[name][1] if name in pairs else None, why),
         "thresholds": {
             "source": "largest F1 on validation patients",
             "per_class": {
@@ -117,6 +145,15 @@ def decision_figures(
     }
 
 
-def apart(cases: Cases, names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The classes that are not among the named, with their counts: too few to enter a figure."""
-    return {name: cases.counts(name) for name in cases.names if name not in names}
+def apart(cases: Cases, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The classes that are not among the named, with their counts, and why: few, or none at all."""
+    return {
+        name: {**cases.counts(name), "why": _why_apart(**cases.counts(name))}
+        for name in cases.names
+        if name not in names
+    }
+
+
+def _why_apart(positives: int, negatives: int) -> str:
+    absent = [word for word, count in (("positives", positives), ("negatives", negatives)) if count == 0]
+    return f"the split has no {' and no '.join(absent)}" if absent else "too few for a figure"

@@ -6,7 +6,7 @@ Truth is 1, 0 or -1 (unknown, left out). Axes: N images, B bins, R resamples.
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from components.core.metrics.estimate import Estimate, Floats, PatientBootstrap, ratio
+from components.core.metrics.estimate import Estimate, Floats, PatientBootstrap, mean_estimate, ratio
 from components.core.metrics.ranking import Truth
 
 BINS = 10
@@ -58,6 +58,11 @@ def calibration_error(truth_N: Truth, score_N: Floats, bootstrap: PatientBootstr
     sums_RK = np.concatenate([columns_NK.sum(0, keepdims=True), bootstrap.sums(columns_NK)])
     error_R = ratio(np.abs(sums_RK[:, :BINS]).sum(1), sums_RK[:, BINS])
     return Estimate(float(error_R[0]), error_R[1:])
+
+
+def brier_score(truth_N: Truth, score_N: Floats, bootstrap: PatientBootstrap) -> Estimate:
+    """The mean squared distance between probability and truth, with its resamples (Brier, 1950)."""
+    return mean_estimate(np.where(truth_N >= 0, np.square(score_N - truth_N), np.nan), bootstrap)
 
 
 def reliability(truth_N: Truth, score_N: Floats) -> list[dict[str, float]]:

@@ -140,6 +140,8 @@ class OneStream(Baseline):
 class Supervised(Baseline):
     """The labels without any text: a linear head on the mean of the patches. It can be asked for no other terms."""
 
+    knows_text = False
+
     def __init__(self, config: Config, pathologies_PT: Tensor, anatomies_AT: Tensor) -> None:
         super().__init__(config, pathologies_PT, anatomies_AT)
         self.head = nn.Linear(config.model.width, 2 * len(pathologies_PT))

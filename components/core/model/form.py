@@ -23,6 +23,7 @@ class VisionLanguageModel(nn.Module):
         ValueError: the books do not have the width that the configuration says.
     """
 
+    knows_text = True  # whether definitions can be asked for in place of the book
     book_p_PT: Tensor
     book_a_AT: Tensor
 

@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, brier_score_loss, f1_score
 
 from components.core.metrics.classification import Cases, apart, decision_figures, declared, ranking_figures
-from components.core.metrics.decisions import best_f1_threshold, calibration_error, f1_and_accuracy, reliability
+from components.core.metrics.decisions import (
+    best_f1_threshold,
+    brier_score,
+    calibration_error,
+    f1_and_accuracy,
+    reliability,
+)
 from components.core.metrics.estimate import PatientBootstrap
 
 
@@ -51,6 +57,16 @@ def test_calibration_error_equals_a_loop_over_the_bins() -> None:
     assert calibration_error(truth, score, PatientBootstrap(patients, 100, 0)).value == pytest.approx(expected)
 
 
+def test_the_brier_score_equals_scikit_learn_on_every_resample() -> None:
+    truth, score, patients = random_case(5)
+    bootstrap = PatientBootstrap(patients, 100, seed=0)
+    brier, known = brier_score(truth, score, bootstrap), np.flatnonzero(truth >= 0)
+    assert brier.value == pytest.approx(brier_score_loss(truth[known], score[known]))
+    for number, weights in enumerate(bootstrap.weights(known)):
+        drawn = np.repeat(known, weights)
+        assert brier.samples_R[number] == pytest.approx(np.mean((score[drawn] - truth[drawn]) ** 2))
+
+
 def test_a_perfectly_calibrated_score_has_no_error_and_lies_on_the_diagonal() -> None:
     score = np.repeat([0.25, 0.75], 40)
     truth = np.concatenate([np.arange(40) % 4 == 0, np.arange(40) % 4 != 0]).astype(np.int8)
@@ -71,7 +87,7 @@ def cases(seed: int, positives: int = 20) -> Cases:
 def test_rare_classes_stand_apart_with_their_counts() -> None:
     names = declared(cases(0), at_least=10)
     assert names == ("common",)
-    assert apart(cases(0), names) == {"rare": {"positives": 3, "negatives": 57}}
+    assert apart(cases(0), names) == {"rare": {"positives": 3, "negatives": 57, "why": "too few for a figure"}}
     figures = ranking_figures(cases(0), names, PatientBootstrap(cases(0).patients, 100, 0))
     assert set(figures["auroc"]["per_class"]) == {"common"}
     assert figures["auroc"]["per_class"]["common"]["positives"] == 20
@@ -84,7 +100,13 @@ def test_few_negatives_stand_apart_as_few_positives_do() -> None:
 
 def test_a_macro_over_nothing_is_null() -> None:
     figures = ranking_figures(cases(0), (), PatientBootstrap(cases(0).patients, 100, 0))
-    assert figures["auroc"] == {"macro": {"value": None, "low": None, "high": None}, "per_class": {}}
+    macro = {"value": None, "low": None, "high": None, "why": "no class has the figure"}
+    assert figures["auroc"] == {"macro": macro, "per_class": {}}
+
+
+def test_a_class_absent_from_the_split_says_so_and_is_no_0() -> None:
+    nothing = Cases(("gone",), ("a", "b"), np.zeros((2, 1), np.int8), np.random.default_rng(0).random((2, 1)))
+    assert apart(nothing, ()) == {"gone": {"positives": 0, "negatives": 2, "why": "the split has no positives"}}
 
 
 def test_thresholds_see_the_validation_patients_only() -> None:
@@ -105,4 +127,5 @@ def test_a_class_without_validation_positives_has_null_figures() -> None:
     figures = decision_figures(test, nothing, ["common"], PatientBootstrap(test.patients, 100, 0))
     assert figures["thresholds"]["per_class"]["common"] == {"value": None, "positives": 0, "negatives": 60}
     assert figures["f1"]["per_class"]["common"]["value"] is None
+    assert "no threshold" in figures["f1"]["per_class"]["common"]["why"]
     assert figures["f1"]["macro"]["value"] is None
