@@ -1,17 +1,17 @@
 """From an inventory to a folder of shards, manifest, annotations and rejected: the same bytes however it was worked."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from components.core.dicom.header import age_band, normal_sex, normal_view
 from components.core.records.image_store import ImageStore
-from components.core.records.letterbox import Letterbox, map_box
-from components.core.records.masks import shard_mask_png
+from components.core.records.letterbox import Letterbox
 from components.core.records.shards import ShardWriter
 from components.core.records.tables import REASONS, write_table
 from components.core.records.whole import whole_folder
+from components.ingest.annotations import MENDED, annotation_rows
 from components.ingest.decode import decode
 from components.ingest.images import Row, Task, store_of
 from components.ingest.parallel import Facts
@@ -90,13 +90,14 @@ def _write(
     manifest: list[Row] = []
     annotations: list[Row] = []
     disagreements: Counter[str] = Counter()
+    mended: Counter[str] = Counter()
     pixels: dict[str, str] = {}
     instances: dict[str, str] = {}
     with ShardWriter(folder, task.params.size, len(accepted)) as writer:
         for row, facts in accepted:
             letterbox = Letterbox.of(facts["rows"], facts["columns"], facts["size"])
             try:
-                own = list(_annotations(row, letterbox))
+                own = annotation_rows(row, letterbox, mended)
             except ValueError as error:
                 rejected.append(_rejected(row["image_id"], "image", "mask_misfit", str(error)))
                 continue
@@ -121,7 +122,7 @@ def _write(
     write_table(folder / "manifest.parquet", manifest, "manifest")
     write_table(folder / "annotations.parquet", annotations, "annotations")
     write_table(folder / "rejected.parquet", rejected, "rejected")
-    return _figures(manifest, annotations, rejected, disagreements)
+    return _figures(manifest, annotations, rejected, disagreements) | {"mended": {key: mended[key] for key in MENDED}}
 
 
 def _earlier(seen: dict[str, str], what: str | None, image_id: str) -> str | None:
@@ -145,21 +146,6 @@ def _manifest_row(row: Row, facts: dict[str, Any]) -> tuple[Row, list[str]]:
 
 def _rejected(identity: str, kind: str, reason: str, message: str | None = None) -> Row:
     return {"id": identity, "kind": kind, "reason": reason, "message": message or REASONS[reason]}
-
-
-def _annotations(row: Row, letterbox: Letterbox) -> Iterator[Row]:
-    """An image's own labels, and its boxes and masks in shard pixels. Raises ValueError where a mask does not fit."""
-    nothing = dict.fromkeys(("x", "y", "width", "height", "mask_png"))
-    named = {"image_id": row["image_id"], **nothing}
-    for label in row["labels"]:
-        yield {**named, "kind": "label", "name": label["name"], "value": label["value"]}
-    for box in row["boxes"]:
-        x, y, width, height = map_box(letterbox.affine, box["x"], box["y"], box["width"], box["height"])
-        place = {"x": x, "y": y, "width": width, "height": height}
-        yield {**named, **place, "kind": "box", "name": box["name"], "value": 1}
-    for mask in row["masks"]:
-        png = shard_mask_png(mask["runs"], letterbox)
-        yield {**named, "kind": "mask", "name": mask["name"], "value": 1, "mask_png": png}
 
 
 def _figures(

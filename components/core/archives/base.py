@@ -31,10 +31,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask of the archive's own: runs of source pixels, see records.masks."""
+    """A mask of the archive's own: runs of pixels, see records.masks, and the size of the image that they are for."""
 
     name: str
     runs: str
+    rows: int
+    columns: int
 
 
 @dataclass(frozen=True)

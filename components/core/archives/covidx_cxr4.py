@@ -1,7 +1,8 @@
 """COVIDx CXR-4: PNG and JPEG files compiled from several collections, with or without COVID-19.
 
 `train.txt`, `val.txt` and `test.txt` have a line an image, blank-separated: patient, file, class and, but in the first
-editions, source; the files lie in folders of the same names.
+editions, source; the files lie in folders of the same names. A file's name may hold blanks, and earlier editions have
+three classes, of which two are without COVID-19.
 Source: Wu et al., COVIDx CXR-4, arXiv 2311.17677.
 """
 
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from components.core.archives.base import Archive, Entry, Label, Split, decode_text, problem_of
 
 SPLITS: dict[str, Split] = {"train": "train", "val": "validate", "test": "test"}
-COVID, CLASSES = "covid", {"positive": 1, "negative": 0}
+COVID = "covid"
+CLASSES = {"positive": 1, "negative": 0, "covid-19": 1, "pneumonia": 0, "normal": 0}
+LINE = re.compile(rf"(\S+)\s+(\S.*?)\s+({'|'.join(CLASSES)})(?:\s+(\S+))?", re.IGNORECASE)
 ORIGIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 
@@ -45,14 +48,13 @@ class CovidxCxr4(Archive):
         if not self.source.exists(uri):
             raise ValueError(f"the archive at {self.source.root} has no list {uri}")
         for number, line in enumerate(decode_text(self.source.read(uri)).splitlines(), start=1):
-            fields = line.split()
-            if not fields:
+            if not line.strip():
                 continue
-            origin = fields[3].lower() if len(fields) > 3 else None
-            known = origin is None or ORIGIN.fullmatch(origin)
-            if not 3 <= len(fields) <= 4 or fields[2] not in CLASSES or not known:
+            found = LINE.fullmatch(line.strip())
+            origin = found[4].lower() if found and found[4] else None
+            if found is None or (origin is not None and not ORIGIN.fullmatch(origin)):
                 raise ValueError(
                     f"{self.source.root}/{uri}, line {number}: expected a patient, a file, {' or '.join(CLASSES)}, and "
                     "a source in one word or none, separated by blanks"
                 )
-            yield fields[0], fields[1], fields[2], origin
+            yield found[1], found[2], found[3].lower(), origin

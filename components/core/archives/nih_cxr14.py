@@ -32,6 +32,7 @@ class NihCxr14(Archive):
             if uri.lower().endswith(".png"):
                 places.setdefault(PurePosixPath(uri).name, uri)
         boxes, test, others = self._boxes(), self._list(TEST), self._list(OTHERS)
+        told: set[str] = set()
         listed = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
         for number, row in enumerate(read_rows(self.source, ENTRIES, listed), start=1):
             image = row["Image Index"]
@@ -49,6 +50,10 @@ class NihCxr14(Archive):
                 boxes=tuple(boxes.get(image, ())),
                 problem=problem_of(self.source, uri) if uri else "file_missing",
             )
+            told.add(image)
+        for image in sorted((boxes.keys() | test | others) - told):
+            if image not in places:  # only the boxes or a list know it
+                yield Entry(uri=image, image=image, study=image, patient=image, problem="file_missing")
         for uri in places.values():
             yield Entry(uri=uri, image=uri, study=uri, patient=uri, problem="unplaced")
 
@@ -68,7 +73,12 @@ class NihCxr14(Archive):
 
     @staticmethod
     def _age(word: str) -> int | None:
-        """Years, written 058Y in the table's first edition and 58 in later ones; a few are above 400, by mistake."""
+        """Years, written 058Y in the table's first edition and 58 in later ones; a few are above 400, by mistake.
+
+        The first edition counts infants' ages in months (009M) and days (013D).
+        """
+        if word[-1:] in ("M", "D") and word[:-1].isdecimal():
+            return int(word[:-1]) // (12 if word[-1] == "M" else 365)
         digits = word.removesuffix("Y")
         return int(digits) if digits.isdecimal() and int(digits) < 120 else None
 

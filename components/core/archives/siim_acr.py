@@ -12,6 +12,7 @@ from components.core.archives.tables import read_rows
 
 FOLDER, MASKS, PNEUMOTHORAX = "dicom-images-train", "train-rle", "pneumothorax"
 NONE = "-1"
+SIDE = 1024  # of the grid that runs count over, which is that of the published images
 
 
 class SiimAcr(Archive):
@@ -35,7 +36,7 @@ class SiimAcr(Archive):
                     study=parts[1] if placed else uri,
                     patient=parts[1] if placed else uri,
                     labels=(Label(PNEUMOTHORAX, -1 if own is None else int(bool(own))),),
-                    masks=tuple(Mask(PNEUMOTHORAX, runs) for runs in own or ()),
+                    masks=tuple(Mask(PNEUMOTHORAX, runs, SIDE, SIDE) for runs in own or ()),
                     problem=problem_of(self.source, uri, "not_a_file") if placed else "unplaced",
                 )
         for image in masks.keys() - seen:

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from components.core.records.whole import whole_file
 
-VERSION = "2"
+VERSION = "3"
 
 _box = pa.struct([("name", pa.string()), *((axis, pa.float64()) for axis in ("x", "y", "width", "height"))])
-_mask = pa.struct([("name", pa.string()), ("runs", pa.string())])
+_mask = pa.struct([("name", pa.string()), ("runs", pa.string()), ("rows", pa.int32()), ("columns", pa.int32())])
 _label = pa.struct([("name", pa.string()), ("value", pa.int8())])
 
 # One row an image of an archive, or a study without one (uri is then empty). It knows real names: never pushed.

@@ -74,7 +74,42 @@ def test_covidx_lines_without_a_source_and_with_one_in_capitals(tmp_path: Path) 
     assert (found["val/b.jpg"].patient, found["val/b.jpg"].origin) == ("rsna/8", "rsna")
 
 
-@pytest.mark.parametrize("line", ["1 a.png", "1 a.png maybe cohen", "1 a.png positive Name^Of", "1 a b.png negative x"])
+def test_covidx_of_earlier_editions_three_classes_and_blanks_in_names(tmp_path: Path) -> None:
+    lines = ["5 COVID-19 (1).png COVID-19 sirm", "6 b.jpg Normal rsna", "7 c.png pneumonia", "8 d e.png Positive"]
+    write(write_covidx(tmp_path), "val.txt", "\r\n".join(lines))
+    found = by_image("covidx_cxr4", tmp_path)
+    told = {name: (found[f"val/{name}"].labels[0].value, found[f"val/{name}"].origin)
+            for name in ("COVID-19 (1).png", "b.jpg", "c.png", "d e.png")}  # fmt: skip
+    assert told == {"COVID-19 (1).png": (1, "sirm"), "b.jpg": (0, "rsna"), "c.png": (0, None), "d e.png": (1, None)}
+
+
+@pytest.mark.parametrize(
+    ("word", "years"), [("058Y", 58), ("58", 58), ("414", None), ("009M", 0), ("013D", 0), ("", None)]
+)
+def test_nih_ages(tmp_path: Path, word: str, years: int | None) -> None:
+    table = (write_nih(tmp_path) / "Data_Entry_2017.csv").read_text().replace("058Y", word)
+    write(tmp_path, "Data_Entry_2017.csv", table)
+    assert by_image("nih_cxr14", tmp_path)["00000001_000.png"].age == years
+
+
+def test_nih_tables_as_published_with_windows_ends_and_commas_in_headers(tmp_path: Path) -> None:
+    write_nih(tmp_path)
+    header = (
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+        "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
+    )
+    write(tmp_path, "Data_Entry_2017.csv", f"{header}\r\n00000001_000.png,Mass,0,1,058Y,F,AP,2500,2048,0.17,0.17,\r\n")
+    box = "00000001_000.png,Mass,225.08,547.01,86.77,79.18,,,"
+    write(tmp_path, "BBox_List_2017.csv", f"Image Index,Finding Label,Bbox [x,y,w,h],,,\r\n{box}\r\n")
+    write(tmp_path, "test_list.txt", "00000001_000.png\r\n00000009_000.png\r\n")
+    write(tmp_path, "train_val_list.txt", "")
+    found = by_image("nih_cxr14", tmp_path)
+    assert (found["00000001_000.png"].split, found["00000001_000.png"].sex) == ("test", "F")
+    assert found["00000001_000.png"].boxes == (Box("Mass", 225.08, 547.01, 86.77, 79.18),)
+    assert found["00000009_000.png"].problem == "file_missing"  # the list alone knows it
+
+
+@pytest.mark.parametrize("line", ["1 a.png", "1 a.png maybe cohen", "1 a.png positive Name^Of", "1 a.png negative x y"])
 def test_covidx_lines_that_mean_nothing(tmp_path: Path, line: str) -> None:
     write(write_covidx(tmp_path), "val.txt", f"\n{line}\n")
     with pytest.raises(ValueError, match=r"val\.txt, line 2: expected a patient, a file, positive or negative"):

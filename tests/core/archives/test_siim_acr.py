@@ -18,7 +18,8 @@ def test_images_and_masks(tmp_path: Path) -> None:
     )
     assert found["i1"] == Entry(
         uri="dicom-images-train/study-i1/series/i1.dcm", image="i1", study="study-i1", patient="study-i1",
-        labels=(Label("pneumothorax", 1),), masks=(Mask("pneumothorax", "2 3 9 1"), Mask("pneumothorax", "0 5")),
+        labels=(Label("pneumothorax", 1),),
+        masks=tuple(Mask("pneumothorax", runs, 1024, 1024) for runs in ("2 3 9 1", "0 5")),
     )  # fmt: skip
     assert (found["i2"].labels, found["i2"].masks) == ((Label("pneumothorax", 0),), ())
     assert found["i3"].labels == (Label("pneumothorax", -1),)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.records.tables import SCHEMAS, read_metadata, read_table, write_table
+from components.core.records.tables import SCHEMAS, VERSION, read_metadata, read_table, write_table
 
 ROW = {
     "study_id": "s1", "section": "findings", "sentence": 0, "start": 3, "end": 9, "pathology": "effusion",
@@ -52,11 +52,11 @@ def test_a_missing_column_is_refused(tmp_path: Path) -> None:
 
 def test_another_schema_and_another_version_are_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "t.parquet", [ROW], "findings")
-    with pytest.raises(ValueError, match="holds schema 'findings' version '2', expected 'manifest' version '2'"):
+    with pytest.raises(ValueError, match=f"holds schema 'findings' version '{VERSION}', expected 'manifest' version"):
         read_table(tmp_path / "t.parquet", "manifest")
     table = pq.read_table(tmp_path / "t.parquet")
     pq.write_table(table.replace_schema_metadata({"schema": "findings", "schema_version": "0"}), tmp_path / "o.parquet")
-    with pytest.raises(ValueError, match="version '0', expected 'findings' version '2'"):
+    with pytest.raises(ValueError, match=f"version '0', expected 'findings' version '{VERSION}'"):
         read_table(tmp_path / "o.parquet", "findings")
 
 
