@@ -19,6 +19,7 @@ from components.core.records.shards import ImageShards
 from components.core.records.tables import write_table
 from components.core.records.whole import whole_folder, write_json
 from components.core.state import state_folder
+from components.core.stopping import told_to_stop
 from components.finetune import classification, segmentation
 from components.finetune.examples import SPLITS, Labelled, missing_classes, read_labelled, subset
 from components.finetune.overlays import draw_overlays
@@ -49,7 +50,7 @@ def state_of(task: str, settings: Finetune, images: Path, shards: ImageShards) -
 class Task:
     """One task of finetune.tasks: its images, and what every share of it is trained and judged with."""
 
-    def __init__(self, name: str, settings: Finetune) -> None:
+    def __init__(self, name: str, settings: Finetune, told: list[int]) -> None:
         self.name, self.settings, self.kind = name, settings, settings.tasks[name].kind
         images = paths.IMAGES / settings.tasks[name].dataset
         self.model: VisionLanguageModel = load(paths.PRETRAINED)
@@ -68,6 +69,7 @@ class Task:
             steps_a_look=max(1, -(-len(self.train) // settings.batch)),
             settings=settings,
             state=self.state,
+            told=told,
         )
 
     def new_network(self, start: str) -> nn.Module:
@@ -166,16 +168,18 @@ def run(params: Params, name: str) -> dict[str, Any]:
 
     Raises:
         ValueError: the task is not one of finetune.tasks, an input is missing, or a split has no labels.
+        TryAgain: TERM came; what has been done is kept.
     """
     settings = params.finetune
     if name not in settings.tasks:
         raise ValueError(f"{name!r} is not one of finetune.tasks ({', '.join(settings.tasks)})")
     torch.set_num_threads(settings.threads)
-    task = Task(name, settings)
-    shares = [Share(task, share) for share in sorted(settings.shares)]
-    for share in shares:
-        if share.learns_something:
-            share.fit()
+    with told_to_stop() as told:
+        task = Task(name, settings, told)
+        shares = [Share(task, share) for share in sorted(settings.shares)]
+        for share in shares:
+            if share.learns_something:
+                share.fit()
     figures = {
         "kind": task.kind,
         "dataset": settings.tasks[name].dataset,

@@ -21,6 +21,7 @@ from components.core.devices import device
 from components.core.params import Finetune
 from components.core.records.shards import ImageShards
 from components.core.records.whole import whole_file
+from components.core.trouble import TryAgain
 from components.finetune.examples import Labelled
 from components.finetune.loading import LabelledImages, ReadingOrder, TrainingOrder, loader
 from components.finetune.task import EarlyStop, Finetuning, Loss
@@ -46,6 +47,7 @@ class Schooling:
         loss: the task's.
         steps_a_look: training steps between two looks.
         state: the folder where unfinished work is kept.
+        told: holds something when the process is to stop (see `core.stopping`).
     """
 
     validation: Labelled
@@ -55,6 +57,7 @@ class Schooling:
     steps_a_look: int
     settings: Finetune
     state: Path
+    told: list[int]
 
     def fit(self, name: str, network: nn.Module, train: Labelled) -> Fit:
         """Train for `epochs` looks at most and go back to the best; what an earlier try has done is not done again.
@@ -63,6 +66,9 @@ class Schooling:
             name: of the fit, unique in the task.
             network: the start; it is trained in place.
             train: the images that are learnt from.
+
+        Raises:
+            TryAgain: the process was told to stop; the work up to the last look is kept.
         """
         finished = self.state / f"{name}.finished"
         if not finished.is_file():
@@ -79,7 +85,7 @@ class Schooling:
         task = Finetuning(network, self.loss, settings, settings.epochs * self.steps_a_look)
         stop = EarlyStop(settings.patience)
         seed = settings.seed
-        trainer = _trainer(settings, [stop, Looks(name, stop), SaveState(state)], state.parent)
+        trainer = _trainer(settings, [stop, Looks(name, stop), SaveState(state), Obey(self.told)], state.parent)
         trainer.fit(
             task,
             loader(
@@ -124,6 +130,24 @@ class SaveState(Checkpoint):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Everything that the next look depends on."""
         trainer.save_checkpoint(self.path)
+
+
+class Obey(Callback):
+    """Ends the training between two steps once the process was told to stop."""
+
+    def __init__(self, told: list[int]) -> None:
+        self.told = told
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Look whether it was.
+
+        Raises:
+            TryAgain: it was.
+        """
+        if self.told:
+            raise TryAgain("told to stop; the same command goes on from the last look")
 
 
 class Looks(Callback):

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lightning import LightningModule, Trainer
 from PIL import Image
 from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
 from components.core.records.masks import mask_of
 from components.core.records.tables import read_table, write_table
+from components.core.trouble import TryAgain
 from components.finetune.examples import read_labelled
 from components.finetune.stage import run, share_name
+from components.finetune.training import Looks
 from tests import evaluation_workspace as workspace
 
 COUNT = 140
@@ -210,6 +213,22 @@ def test_a_share_without_a_positive_has_no_figure_and_says_why(other, params) ->
         assert share["missing"] == {"pneumonia": "no positive image among the 0 patients of the share"}
         assert (share["images"], share["positives"]) == (0, {"pneumonia": 0})
         assert HEADLINES[task](share["pretrained"])["value"] is share["difference"]["value"] is None
+
+
+def test_a_run_that_is_told_to_stop_says_try_again_and_keeps_its_looks(other, params, monkeypatch) -> None:
+    shutil.rmtree(other / "models/finetuned")
+
+    def stop_after_a_look(self: Looks, trainer: Trainer, module: LightningModule) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Looks, "on_train_epoch_end", stop_after_a_look)
+    with pytest.raises(TryAgain, match="goes on from the last look"):
+        run(params, "rsna_classification")
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not (other / "models/finetuned").exists()
+    (kept,) = Path(os.environ["MEDSLIP_STATE_DIR"]).glob("finetune/*/*")
+    assert kept.name == "pretrained_40_percent.state"
 
 
 def test_a_killed_run_goes_on_where_it_was_and_ends_with_equal_bytes(root, other, figures, repository) -> None:
