@@ -11,6 +11,7 @@ from pathlib import Path
 import lightning
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -72,7 +73,12 @@ class Schooling:
         """
         finished = self.state / f"{name}.finished"
         if not finished.is_file():
-            stop = self._train(name, network, train)
+            try:
+                if self.told:  # between two fits; within one Lightning looks after every step
+                    raise SIGTERMException
+                stop = self._train(name, network, train)
+            except SIGTERMException:
+                raise TryAgain("told to stop; the same command goes on from the last look") from None
             _write_finished(finished, stop)
             (self.state / f"{name}.state").unlink(missing_ok=True)
         best, losses = _read_finished(finished)
@@ -85,7 +91,7 @@ class Schooling:
         task = Finetuning(network, self.loss, settings, settings.epochs * self.steps_a_look)
         stop = EarlyStop(settings.patience)
         seed = settings.seed
-        trainer = _trainer(settings, [stop, Looks(name, stop), SaveState(state), Obey(self.told)], state.parent)
+        trainer = _trainer(settings, [stop, Looks(name, stop), SaveState(state)], state.parent)
         trainer.fit(
             task,
             loader(
@@ -130,24 +136,6 @@ class SaveState(Checkpoint):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Everything that the next look depends on."""
         trainer.save_checkpoint(self.path)
-
-
-class Obey(Callback):
-    """Ends the training between two steps once the process was told to stop."""
-
-    def __init__(self, told: list[int]) -> None:
-        self.told = told
-
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: object, batch_idx: int
-    ) -> None:
-        """Look whether it was.
-
-        Raises:
-            TryAgain: it was.
-        """
-        if self.told:
-            raise TryAgain("told to stop; the same command goes on from the last look")
 
 
 class Looks(Callback):
