@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: help setup setup-airflow demo ablate compare services services-stop airflow-demo test soak lint format lock mlflow \
-  benchmark-reports benchmark-medspacy benchmark-ingest
+  benchmark-reports benchmark-medspacy benchmark-ingest benchmark-train
 
 help: setup ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -92,6 +92,9 @@ lock: setup ## Settle the versions anew from requirements/*.in
 mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000 (also part of services)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///mlflow.db
+
+benchmark-train: setup ## Compare the pretraining step and its input with how the published code is written
+	$(BIN)/python -m benchmarks.train
 
 benchmark-reports: setup ## Measure the report parser, against medspaCy where make benchmark-medspacy made its environment
 	$(BIN)/python -m benchmarks.reports

@@ -1,13 +1,14 @@
 """The state of an unfinished training on disk."""
 
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from components.core.checkpoints import StateFile, digest_of
+from components.core.checkpoints import Checkpoints, StateFile, digest_of
 from components.core.records.shards import ImageShards, ShardWriter
 
 STATE = {
@@ -62,3 +63,66 @@ def test_the_digest_tells_every_input_apart(tmp_path: Path) -> None:
 
     assert digest(1, "a", 5) == digest(1, "a", 5)
     assert len({digest(1, "a", 5), digest(2, "a", 5), digest(1, "b", 5), digest(1, "a", 6)}) == 4
+
+
+def step(number: int) -> dict[str, object]:
+    return {"step": number, "weights": {"a": torch.full((100,), float(number))}}
+
+
+def latest(checkpoints: Checkpoints) -> object:
+    state = checkpoints.latest()
+    return None if state is None else state["step"]
+
+
+def test_the_last_and_the_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "state", keep=2)
+    assert checkpoints.latest() is None
+    for number, score in enumerate((0.5, 0.9, None, 0.7, 0.6)):
+        checkpoints.save(number, step(number), score)
+    names = sorted(path.name for path in (tmp_path / "state").iterdir())
+    kept = [f"step-00000000{number}" for number in (1, 3, 4)]
+    assert names == sorted(f"{name}.{kind}" for name in kept for kind in ("json", "safetensors"))
+    state = checkpoints.latest()
+    assert state is not None
+    assert torch.equal(state["weights"]["a"], torch.full((100,), 4.0))
+
+
+@pytest.mark.parametrize("kind", ["json", "safetensors"])
+@pytest.mark.parametrize("fault", ["cut short", "emptied", "a bit flipped", "gone"])
+def test_a_checkpoint_that_is_not_whole_is_passed_over(
+    tmp_path: Path, kind: str, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for number in (1, 2):
+        checkpoints.save(number, step(number))
+    path = tmp_path / f"step-000000002.{kind}"
+    content = path.read_bytes()
+    place = content.index(b"2") if kind == "json" else len(content) - 7
+    flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    if fault == "gone":
+        path.unlink()
+    else:
+        path.write_bytes({"cut short": content[:-10], "emptied": b"", "a bit flipped": flipped}[fault])
+    assert latest(checkpoints) == 1
+    assert ("step-000000002 is passed over" in capsys.readouterr().err) == ((kind, fault) != ("json", "gone"))
+    checkpoints.save(2, step(2))
+    assert latest(checkpoints) == 2
+
+
+@pytest.mark.parametrize("limit", [100, 600], ids=["the tensors", "no more than the tensors"])
+def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, limit: int) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for number in (1, 2):
+        checkpoints.save(number, step(number))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large|os error 27"):
+            checkpoints.save(3, {**step(3), "text": "x" * 1000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert before.items() <= after.items()
+    assert not [name for name in after if name.startswith(".")]
+    assert latest(checkpoints) == 2

@@ -1,0 +1,288 @@
+"""What a pretraining step and its input cost, against how the published code is written; ratios of one run.
+
+On a CPU every form runs on one core, each in a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import io
+import multiprocessing
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageEnhance, ImageOps
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from components.core.model import Config, MedSLIP, Mends
+from components.core.model.losses import (
+    compute_losses,
+    draw_negatives,
+    existence_loss,
+    existence_targets,
+    relation_loss,
+)
+from components.core.params import Augmentation, Model, Trunk
+from components.core.vocabulary import ANATOMIES, PATHOLOGIES
+from components.pretrain.augmentation import draw
+
+NEGATIVES, TEXT_WIDTH = 7, 768
+PRESENT, ABSENT = 0.001, 0.004  # shares of a study's cells, as reports fill them
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # bf16 operations a second, without sparsity, by the maker
+PUBLISHED, CONTRACTED = "prototypes built, loops", "contracted (ours)"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is measured: the published sizes, or small ones that only show that all of it runs."""
+
+    trunk: Trunk
+    width: int
+    layers: int
+    side: int
+    batch: int
+    steps: int
+    source: tuple[int, int]
+
+    def model(self) -> MedSLIP:
+        """The published form with these sizes."""
+        torch.manual_seed(0)
+        sizes = Model(trunk=self.trunk, width=self.width, decoder_layers=self.layers, heads=4, dropout=0.1)
+        books = (torch.randn(len(terms), TEXT_WIDTH) for terms in (PATHOLOGIES, ANATOMIES))
+        config = Config(image_size=self.side, text_width=TEXT_WIDTH, model=sizes, mends=Mends())
+        return MedSLIP(config, *books).train()
+
+    def batch_of(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Images and labels as sparse as those of reports."""
+        generator = torch.Generator().manual_seed(1)
+        images = torch.randint(0, 256, (self.batch, 1, self.side, self.side), dtype=torch.uint8, generator=generator)
+        drawn = torch.rand(self.batch, len(ANATOMIES), len(PATHOLOGIES), generator=generator)
+        labels = (drawn < PRESENT + ABSENT).to(torch.int8) + (drawn < PRESENT).to(torch.int8) - 1
+        return images.to(device), labels.to(device)
+
+
+FULL = Sizes(
+    trunk=Trunk(depths=(3, 4, 6), hidden_sizes=(256, 512, 1024), embedding_size=64, layer_type="bottleneck"),
+    width=256, layers=4, side=224, batch=8, steps=2, source=(3000, 2500),
+)  # fmt: skip
+QUICK = Sizes(
+    trunk=Trunk(depths=(1, 1, 1), hidden_sizes=(16, 16, 16), embedding_size=8, layer_type="basic"),
+    width=16, layers=1, side=32, batch=2, steps=1, source=(300, 250),
+)  # fmt: skip
+
+
+def built_prototypes(z_BQD: Tensor, project: torch.nn.Linear, book_KT: Tensor, present_BQK: Tensor) -> Tensor:
+    """ProtoCL as the published code goes about it: the book repeated for every study and query, and Python loops."""
+    repeated_BQKT = book_KT.expand(*present_BQK.shape[:2], -1, -1).clone()
+    chosen_BQKT = repeated_BQKT * present_BQK.unsqueeze(-1)
+    projected_BQT = project(z_BQD)
+    negatives_BQM = draw_negatives(present_BQK, NEGATIVES)
+    losses = []
+    for study in range(len(present_BQK)):
+        for query in range(present_BQK.shape[1]):
+            if present_BQK[study, query].sum() > 0:
+                average_T = chosen_BQKT[study, query].sum(0) / present_BQK[study, query].sum()
+                others_MT = repeated_BQKT[study, query][negatives_BQM[study, query]]
+                choices = torch.cat([average_T.unsqueeze(0), others_MT]) @ projected_BQT[study, query]
+                losses.append(choices.logsumexp(0) - choices[0])
+    return torch.stack(losses).mean() if losses else z_BQD.sum() * 0
+
+
+def published_total(model: MedSLIP, images: Tensor, labels: Tensor) -> Tensor:
+    """The published loss with prototypes that are built."""
+    outputs, (targets_BP, targets_BA) = model(images), existence_targets(labels)
+    present_BAP = labels == 1
+    return (
+        existence_loss(outputs.existence_p_BP2, targets_BP)
+        + existence_loss(outputs.existence_a_BA2, targets_BA)
+        + built_prototypes(outputs.z_p_BPD, model.contrast_p, model.book_a_AT, present_BAP.transpose(1, 2))
+        + built_prototypes(outputs.z_a_BAD, model.contrast_a, model.book_p_PT, present_BAP)
+        + relation_loss(outputs.relation_BAP, labels)
+    )
+
+
+def contracted_total(model: MedSLIP, images: Tensor, labels: Tensor) -> Tensor:
+    """The same loss as it is trained with."""
+    return compute_losses(model(images), labels, NEGATIVES).total(1.0, 1.0)
+
+
+def trunk_total(model: MedSLIP, images: Tensor, labels: Tensor) -> Tensor:
+    """The trunk alone: no step can be faster."""
+    return model.trunk(images).float().mean()
+
+
+Form = tuple[Callable[[MedSLIP, Tensor, Tensor], Tensor], bool, bool]
+FORMS: dict[str, Form] = {  # its loss, channels last, bfloat16
+    f"{PUBLISHED}, float32": (published_total, False, False),
+    f"{CONTRACTED}, float32": (contracted_total, False, False),
+    f"{CONTRACTED}, channels last": (contracted_total, True, False),
+    f"{CONTRACTED}, bf16": (contracted_total, False, True),
+    f"{CONTRACTED}, channels last + bf16": (contracted_total, True, True),
+    "the trunk alone, channels last + bf16": (trunk_total, True, True),
+}
+
+
+def measure(sizes: Sizes, name: str, device: torch.device) -> tuple[float, float]:
+    """Seconds a step (median, after one step to warm up) and peak memory in GB."""
+    total_of, channels_last, half = FORMS[name]
+    model = sizes.model().to(device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5)
+    images, labels = sizes.batch_of(device)
+    seconds = []
+    for _ in range(1 + sizes.steps):
+        begun = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            total = total_of(model, images, labels)
+        total.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begun)
+    if device.type == "cuda":
+        return statistics.median(seconds[1:]), torch.cuda.max_memory_allocated() / 1e9
+    return statistics.median(seconds[1:]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def _alone(sizes: Sizes, name: str, device: str, answer: Any) -> None:
+    torch.set_num_threads(1)
+    answer.put(measure(sizes, name, torch.device(device)))
+
+
+def in_own_process(sizes: Sizes, name: str, device: torch.device) -> tuple[float, float]:
+    """`measure` in a new process.
+
+    Raises:
+        RuntimeError: it ended without an answer within five minutes, mostly for want of memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    answer = context.SimpleQueue()
+    process = context.Process(target=_alone, args=(sizes, name, device.type, answer))
+    process.start()
+    process.join(300)
+    if process.is_alive():
+        process.kill()
+    if process.exitcode != 0:
+        raise RuntimeError(f"{name} ended with {process.exitcode}: lower the batch with --batch")
+    seconds, memory = answer.get()
+    return float(seconds), float(memory)
+
+
+def jpeg_way(file: bytes, side: int, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """The published input: decode, random resized crop, and two operations of RandAugment's kind."""
+    image = Image.open(io.BytesIO(file)).convert("RGB")
+    width, height = image.size
+    share = generator.uniform(0.2, 1) ** 0.5
+    left, top = generator.uniform(0, 1 - share) * width, generator.uniform(0, 1 - share) * height
+    box = (left, top, left + share * width, top + share * height)
+    image = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    if generator.random() < 0.5:
+        image = ImageOps.mirror(image)
+    image = image.rotate(generator.uniform(-10, 10))
+    return np.asarray(ImageEnhance.Contrast(image).enhance(generator.uniform(0.7, 1.3)))
+
+
+def input_rates(sizes: Sizes, seconds: float) -> dict[str, float]:
+    """Images a second and core by each way."""
+    cv2.setNumThreads(0)
+    generator = np.random.default_rng(0)
+    large = cv2.resize(generator.integers(0, 256, (64, 64), np.uint8), sizes.source[::-1])
+    encoded = io.BytesIO()
+    Image.fromarray(large).save(encoded, "JPEG", quality=95)
+    settings = Augmentation(engine="cv2", min_area=0.2, flip=0.5, rotation_degrees=7.0, contrast=0.3)
+    ways: dict[str, Callable[[], object]] = {
+        f"JPEG of {sizes.source[0]} x {sizes.source[1]}, PIL": lambda: jpeg_way(
+            encoded.getvalue(), sizes.side, generator
+        )
+    }
+    for side in (256, 512):
+        shard = generator.integers(0, 256, (64, side, side), np.uint8)
+        ways[f"{side} px shard, one affine map"] = lambda shard=shard: draw(settings, generator).apply(
+            shard[int(generator.integers(64))], sizes.side
+        )
+    return {name: _rate(way, seconds) for name, way in ways.items()}
+
+
+def _rate(way: Callable[[], object], seconds: float) -> float:
+    count, begun = 0, time.perf_counter()
+    while (passed := time.perf_counter() - begun) < seconds:
+        way()
+        count += 1
+    return count / passed
+
+
+def machine(device: torch.device) -> str:
+    """What computes, with what it can do that matters here."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name()
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        flags = set(next(line for line in file if line.startswith("flags")).split())
+    special = [name for name in ("avx512_bf16", "amx_bf16") if name in flags]
+    return f"{platform.machine()}, one core, {' and '.join(special) or 'no bf16 instructions: bf16 gains little here'}"
+
+
+def print_steps(sizes: Sizes, device: torch.device) -> dict[str, float]:
+    """Measure and print every form; returns seconds by form."""
+    results = {name: in_own_process(sizes, name, device) for name in FORMS}
+    first_seconds, first_memory = next(iter(results.values()))
+    print(f"| batch {sizes.batch}, {sizes.side} px | s a step | images/s | times as fast | peak GB | of the first |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, (seconds, memory) in results.items():
+        print(
+            f"| {name} | {seconds:.2f} | {sizes.batch / seconds:.1f} | {first_seconds / seconds:.2f} | {memory:.2f} "
+            f"| {memory / first_memory:.2f} |"
+        )
+    return {name: seconds for name, (seconds, _) in results.items()}
+
+
+def print_gpu(sizes: Sizes, seconds: dict[str, float], device: torch.device) -> None:
+    """How near the step comes to the trunk's own rate, and to what the GPU could do."""
+    whole, trunk = seconds[f"{CONTRACTED}, channels last + bf16"], seconds["the trunk alone, channels last + bf16"]
+    print(f"\nrate against the trunk alone: {trunk / whole:.2f}")
+    images, labels = sizes.batch_of(device)
+    model = sizes.model().to(device)
+    with FlopCounterMode(display=False) as counter:
+        contracted_total(model, images, labels).backward()
+    peak = next((value for name, value in PEAKS.items() if name in torch.cuda.get_device_name()), None)
+    rate = counter.get_total_flops() / whole
+    print(f"{rate / 1e12:.0f} TFLOP/s" + (f", MFU {rate / peak:.2f}" if peak else ", MFU unknown: no peak is listed"))
+
+
+def run(sizes: Sizes) -> None:
+    """Measure and print the tables."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(f"{machine(device)}; torch {torch.__version__}; {datetime.now(UTC):%Y-%m-%d}\n")
+    seconds = print_steps(sizes, device)
+    if device.type == "cuda":
+        print_gpu(sizes, seconds, device)
+    rates = input_rates(sizes, 0.2 if sizes is QUICK else 4.0)
+    plain, ours = next(iter(rates.values())), list(rates.values())[1]
+    print("\n| input | images/s a core | times as fast |\n| --- | --- | --- |")
+    for name, rate in rates.items():
+        print(f"| {name} | {rate:.0f} | {rate / plain:.0f} |")
+    waiting = (sizes.batch / ours) / (sizes.batch / ours + seconds[f"{CONTRACTED}, channels last + bf16"])
+    print(f"\nshare of a step that waits for input read in its own process: {waiting:.2%}")
+
+
+def main() -> None:
+    """`python -m benchmarks.train`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, only to see that all of it runs")
+    parser.add_argument("--batch", type=int, help="images a step: 8 on a CPU, 256 on a GPU")
+    arguments = parser.parse_args()
+    sizes = QUICK if arguments.quick else FULL
+    batch = arguments.batch or (256 if torch.cuda.is_available() and not arguments.quick else sizes.batch)
+    run(sizes if batch == sizes.batch else Sizes(**{**vars(sizes), "batch": batch}))
+
+
+if __name__ == "__main__":
+    main()
