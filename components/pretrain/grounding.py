@@ -35,7 +35,7 @@ def shown(examples: Examples) -> list[tuple[int, int]]:
 def log_overlay(
     model: VisionLanguageModel, examples: Examples, settings: Pretrain, tracked: StageRun, step: int
 ) -> None:
-    """Draw the mean attention of each pathology's query over its image; nothing where the form has no attention.
+    """Draw the mean attention of each pathology's query over its image.
 
     Args:
         model: in evaluation.
@@ -51,8 +51,7 @@ def log_overlay(
     images = np.stack([resized(examples.shards[place], settings.image_size) for place in places])
     device = next(model.parameters()).device
     outputs = model(torch.from_numpy(images).unsqueeze(1).to(device), attention=True)
-    if outputs.attention_p_BLPN is None:
-        return
+    assert outputs.attention_p_BLPN is not None
     chosen = torch.tensor([pathology for _, pathology in pairs])
     maps_BHW = outputs.attention_p_BLPN.float().mean(1)[torch.arange(len(pairs)), chosen].unflatten(-1, outputs.grid)
     probabilities = outputs.presence_BP[torch.arange(len(pairs)), chosen].tolist()
