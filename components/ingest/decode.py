@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.core.records.image_store import ImageStore
-from components.ingest.images import Row, Task
+from components.core.records.tables import Rows
+from components.ingest.images import Task
 from components.ingest.parallel import Facts, render_rows
 from components.ingest.progress import Progress, duration, size
 
 SAMPLE = 16  # objects that are decoded to know how long the others take
 
 
-def decode(rows: Sequence[Row], task: Task, store: ImageStore, out: Path, workers: int) -> dict[int, Facts]:
+def decode(rows: Rows, task: Task, store: ImageStore, out: Path, workers: int) -> dict[int, Facts]:
     """Decode the rows that the store lacks; returns why a row has no entry, by its index.
 
     Args:
@@ -37,7 +38,7 @@ def decode(rows: Sequence[Row], task: Task, store: ImageStore, out: Path, worker
     times: list[float] = []
 
     def work(indices: Sequence[int]) -> None:
-        for place, facts in render_rows([rows[index] for index in indices], task, workers):
+        for place, facts in render_rows(rows.take(indices), task, workers):
             if facts:
                 lost[indices[place]] = facts
             progress()
@@ -52,7 +53,7 @@ def decode(rows: Sequence[Row], task: Task, store: ImageStore, out: Path, worker
     return lost
 
 
-def _announce(rows: Sequence[Row], absent: int, seconds: float, task: Task, store: Path, out: Path) -> None:
+def _announce(rows: Rows, absent: int, seconds: float, task: Task, store: Path, out: Path) -> None:
     """Say what is expected, and end here where the disks have no room for it."""
     image = task.params.size**2
     total = sum(max(0, row["bytes"]) for row in rows)

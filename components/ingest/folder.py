@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from components.core.archives import open_archive
-from components.core.archives.listing import Stamps, inventory_rows, list_archive
+from components.core.archives.listing import Stamps, inventory_of, list_archive
 from components.core.explain import explain
 from components.core.params import Dataset, Ingest, Inventory, Objection
 from components.core.pseudonyms import Pseudonyms, make_key
@@ -48,13 +48,13 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
     make_key()
     pseudonyms = Pseudonyms.from_key_file()
     archive = open_archive(NAME, root)
-    rows = inventory_rows(
-        NAME, list_archive(archive, Stamps(archive, LISTING.version, worker_count())), pseudonyms, LISTING
-    )
+    listed = list_archive(archive, Stamps(archive, LISTING.version, worker_count()))
+    inventory = inventory_of(NAME, listed, pseudonyms, LISTING)
     note_folder_output(out, root)
-    figures = fill(out, rows, Task(NAME, Dataset(layout=NAME, root=root), settings, images_state()), worker_count())
+    task = Task(NAME, Dataset(layout=NAME, root=root), settings, images_state())
+    figures = fill(out, inventory, task, worker_count())
     table = folder_inventory(out)
-    write_table(table, rows, "inventory", {"dataset": NAME, "key_fingerprint": pseudonyms.fingerprint})
+    write_table(table, inventory, "inventory", {"dataset": NAME, "key_fingerprint": pseudonyms.fingerprint})
     reasons = ", ".join(f"{count} {reason}" for reason, count in figures["rejected_by_reason"].items())
     print(f"{out}: {figures['manifest']} images, {figures['rejected']} rejected{f' ({reasons})' if reasons else ''}")
     print(f"{table}: whose they are; it names patients, keep it to yourself", file=sys.stderr)

@@ -29,7 +29,7 @@ def run(params: Params, dataset: str) -> dict[str, Any]:
     if dataset not in params.datasets:
         raise ValueError(f"{dataset!r} is not one of the datasets in params.yaml ({', '.join(params.datasets)})")
     table = paths.inventory_table(dataset)
-    inventory = read_arrow(table, "inventory").to_pylist()
+    inventory = read_arrow(table, "inventory")
     if read_metadata(table, "inventory")["key_fingerprint"] != Pseudonyms.from_key_file().fingerprint:
         raise ValueError(f"{table} was made with another pseudonym key: run inventory again")
     task = Task(dataset, params.datasets[dataset], params.ingest, images_state())
