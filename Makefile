@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: help setup setup-airflow demo ablate compare services services-stop airflow-demo test soak lint format lock mlflow \
-  benchmark-reports benchmark-medspacy benchmark-ingest benchmark-train
+  benchmark-reports benchmark-medspacy benchmark-ingest benchmark-train benchmark-evaluate
 
 help: setup ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -98,6 +98,9 @@ benchmark-train: setup ## Compare the pretraining step and its input with how th
 
 benchmark-reports: setup ## Measure the report parser, against medspaCy where make benchmark-medspacy made its environment
 	$(BIN)/python -m benchmarks.reports
+
+benchmark-evaluate: setup ## Measure zero-shot evaluation and the bootstrap, beside a loop over scikit-learn
+	$(BIN)/python -m benchmarks.evaluate
 
 benchmark-medspacy: ## Make medspaCy's environment for benchmark-reports (it needs another numpy)
 	$(PYTHON) -m venv .state/medspacy

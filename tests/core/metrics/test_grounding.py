@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from monai.metrics import compute_dice, compute_iou
 
 from components.core.metrics.grounding import box_mask, normalised, overlap, peak, points_into
 
@@ -40,6 +42,17 @@ def test_overlap_by_hand() -> None:
     several_iou, several_dice = overlap(np.stack([predicted, truth, np.zeros_like(truth)]), truth)
     assert several_iou == pytest.approx([1 / 3, 1, 0])
     assert several_dice == pytest.approx([1 / 2, 1, 0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_overlap_equals_monai_on_random_masks(seed) -> None:
+    generator = np.random.default_rng(seed)
+    predicted, truth = generator.random((6, 9, 11)) < 0.3, generator.random((6, 9, 11)) < 0.4
+    truth[0] = predicted[0] = False
+    pairs = [torch.from_numpy(masks)[:, None].float() for masks in (predicted, truth)]
+    iou, dice = np.transpose([overlap(*pair) for pair in zip(predicted, truth, strict=True)])
+    assert dice == pytest.approx(compute_dice(*pairs, ignore_empty=True).numpy()[:, 0], nan_ok=True)
+    assert iou == pytest.approx(compute_iou(*pairs, ignore_empty=True).numpy()[:, 0], nan_ok=True)
 
 
 def test_two_empty_masks_have_no_overlap_to_speak_of() -> None:
