@@ -4,8 +4,8 @@ usage: python -m benchmarks.evaluate [--images 512] [--rounds 3]
 
 The model has the sizes of params.yaml and random weights, the images are noise in shards as ingest leaves them: neither
 changes what a pass costs. The bootstrap is of 1,000 resamples of 25,000 images of 2,800 patients in 14 classes, as many
-as NIH ChestX-ray14's test has. The plain loop draws patients and asks scikit-learn for each class, a few times; the rest is
-multiplied. Seconds are of the wall clock, the best of the rounds for the model.
+as NIH ChestX-ray14's test has. The plain loop draws patients and asks scikit-learn for each class, a few times;
+the rest is multiplied. Seconds are of the wall clock, the best of the rounds for the model.
 """
 
 import argparse

@@ -232,9 +232,11 @@ def draw(
     params: Params,
 ) -> None:
     """The pictures of the stage."""
-    names = truths[0].declared(params.zero_shot)
-    draw_roc(truths[0].cases("test").selected(names), folder / "roc.png")
-    draw_reliability(truths[0].cases("test").selected(names), folder / "reliability.png")
+    for judged in truths:
+        which = "" if judged is truths[0] else f"_{judged.truth.kind}"
+        cases = judged.cases("test").selected(judged.declared(params.zero_shot))
+        draw_roc(cases, folder / f"roc{which}.png")
+        draw_reliability(cases, folder / f"reliability{which}.png")
     if grounding is not None and params.zero_shot.overlays:
         row_of = {name: row for row, name in enumerate(dataset.asked["image_id"])}
         image_places = dataset.asked[["shard", "row"]].to_numpy().tolist()

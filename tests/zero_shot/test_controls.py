@@ -1,12 +1,16 @@
 """Controls: what knows nothing of the findings falls to chance, and what knows them does not."""
 
 import numpy as np
+import pandas as pd
 import torch
 
 from components.core.metrics.classification import Cases
 from components.core.metrics.estimate import Estimate, PatientBootstrap
 from components.core.metrics.ranking import auroc_estimate
-from components.zero_shot.predict import ask
+from components.core.params import ZeroShot
+from components.zero_shot.classification import Judged, figures_of
+from components.zero_shot.predict import ClassAnswers, ask
+from components.zero_shot.truth import Truth
 from tests.evaluation_workspace import SIZE, untrained
 
 NAMES = ("effusion", "nodule", "mass", "edema")
@@ -65,3 +69,35 @@ def test_shuffled_labels_are_at_chance() -> None:
     shuffled_NC = truth_NC[np.random.default_rng(9).permutation(len(truth_NC))]
     figure = macro(case_of(quarters(images), shuffled_NC))
     assert figure["low"] < 0.5 < figure["high"]
+
+
+def test_shuffled_labels_are_at_chance_in_every_figure_that_knows_something() -> None:
+    truth_NC, images = setting()
+    known = judged_figures(truth_NC, images)
+    order = np.random.default_rng(9).permutation(len(truth_NC))
+    shuffled = judged_figures(truth_NC[order], images)
+    for name in ("auroc", "average_precision", "f1", "accuracy"):
+        assert known[name]["macro"]["low"] > shuffled[name]["macro"]["high"], name
+    prevalence = {name: row["positives"] / (row["positives"] + row["negatives"])
+                  for name, row in shuffled["average_precision"]["per_class"].items()}  # fmt: skip
+    for name, row in shuffled["average_precision"]["per_class"].items():
+        assert abs(row["value"] - prevalence[name]) < 0.15
+    for groups in shuffled["subgroups"].values():
+        for figure in groups.values():
+            assert figure["low"] < 0.5 < figure["high"]
+
+
+def judged_figures(truth_NC: np.ndarray, images: np.ndarray) -> dict:
+    """The figures of the stage of one who knows where to look, on patients of two splits and two sexes."""
+    count = len(truth_NC)
+    table = pd.DataFrame({
+        "split": ["validate" if n % 4 < 2 else "test" for n in range(count)],
+        "patient_id": [f"p{n // 2}" for n in range(count)], "sex": ["F" if n % 8 < 4 else "M" for n in range(count)],
+        "age_band": None, "view": None, "scanner": None, "origin": None,
+    })  # fmt: skip
+    scores = quarters(images) / 255
+    answers = ClassAnswers(NAMES, scores, np.zeros(scores.shape, np.intp))
+    section = ZeroShot(
+        batch=8, threads=1, bootstrap=200, seed=0, min_positives=5, min_severity=0.5, overlays=0, open_vocabulary={}
+    )
+    return figures_of(Judged(table, Truth.plain("label", NAMES, truth_NC), answers), section)

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 TEXTS_AT_ONCE = 32
 
@@ -45,6 +46,8 @@ def load_encoder(name: str) -> TextEncoder:
             model's.
     """
     local = Path(name).is_dir()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what is missing is told below, in a sentence
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
         model, loading = AutoModel.from_pretrained(
