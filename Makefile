@@ -6,12 +6,17 @@ BIN := $(VENV)/bin
 LOCK := requirements/components.lock
 AIRFLOW := .venv-airflow
 AIRFLOW_LOCK := requirements/airflow.lock
+DOCKER ?= docker
+# Site matters come with BUILD_IMAGE, an image to build in.
+DOCKER_BUILD_FLAGS ?= --network host $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE))
+# The most that an image may weigh, in MB.
+IMAGES := data:900 train:1600 mlflow:1200 airflow:1900
 ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: help setup setup-airflow demo ablate compare services services-stop airflow-demo test soak lint format lock mlflow \
-  benchmark-reports benchmark-medspacy benchmark-ingest benchmark-train benchmark-evaluate
+  benchmark-reports benchmark-medspacy benchmark-ingest benchmark-train benchmark-evaluate images
 
 help: setup ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -56,6 +61,16 @@ ablate: setup ## Train with every mend taken back, and the baselines, on a small
 compare: setup ## MeDSLIP against the baselines on the demo's archives: the model card's table (hours, resumable)
 	$(BIN)/python -m pipelines grid comparisons/compare.yaml
 
+images: ## Build the images data, train, mlflow and airflow; DOCKER_BUILD_FLAGS go to docker build
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); revision=$$(git describe --always --abbrev=40 --dirty); \
+	for image in $(IMAGES); do name=$${image%%:*}; \
+	  DOCKER_BUILDKIT=1 $(DOCKER) build $(DOCKER_BUILD_FLAGS) --file docker/Dockerfile --target $$name --tag medslip-$$name:local \
+	    --build-arg VERSION=$$version --build-arg REVISION=$$revision . || exit 1; done; \
+	for image in $(IMAGES); do name=$${image%%:*}; limit=$${image##*:}; \
+	  size=$$(( $$($(DOCKER) image inspect --format '{{.Size}}' medslip-$$name:local) / 1000000 )); \
+	  echo "medslip-$$name:local $$size MB (at most $$limit)"; [ $$size -le $$limit ] || heavy="$$heavy $$name"; done; \
+	[ -z "$$heavy" ] || { echo "too large:$$heavy" >&2; exit 1; }
+
 test: setup setup-airflow ## Run every test
 	$(BIN)/python -m pytest
 
@@ -79,15 +94,16 @@ benchmark-ingest: setup ## Compare ingest with the plain way and with the codec 
 	@test -d .state/benchmark || $(BIN)/python -m pip install --quiet --no-deps --target .state/benchmark $(PLAIN_DECODERS)
 	PYTHONPATH=.state/benchmark $(BIN)/python -m benchmarks.ingest
 
+COMPILE := .state/lock/bin/pip-compile --quiet --generate-hashes --unsafe-package torch --unsafe-package setuptools \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header
+
 lock: setup ## Settle the versions anew from requirements/*.in
 	$(PYTHON) -m venv .state/lock
 	.state/lock/bin/pip install --quiet --upgrade pip pip-tools
-	.state/lock/bin/pip-compile --quiet --upgrade --generate-hashes --unsafe-package torch --unsafe-package setuptools \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
-	  --output-file $(LOCK) requirements/components.in
-	.state/lock/bin/pip-compile --quiet --upgrade --generate-hashes --unsafe-package setuptools \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
-	  --output-file $(AIRFLOW_LOCK) requirements/airflow.in
+	$(COMPILE) --upgrade --output-file $(LOCK) requirements/components.in
+	for part in data train mlflow; do \
+	  $(COMPILE) --constraint $(LOCK) --output-file requirements/$$part.lock requirements/$$part.in || exit 1; done
+	$(COMPILE) --upgrade --output-file $(AIRFLOW_LOCK) requirements/airflow.in
 
 mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000 (also part of services)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \

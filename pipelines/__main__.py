@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 from components.core import paths, tracking
@@ -11,9 +12,9 @@ from components.core.params import load, read_yaml
 from pipelines.arrivals import count_images
 from pipelines.graph import read_graph
 from pipelines.grid import GridRun
-from pipelines.run import log_outcome, run_and_log, run_graph
+from pipelines.run import RUNNERS, as_process, log_outcome, run_and_log, run_graph
 from pipelines.scheduled import Request, prepare, publish, run_of_workspace
-from pipelines.stage import PATIENCE_SECONDS, STOPPED, Outcome, outcome_file, run_stage, stops_as_interrupts
+from pipelines.stage import PATIENCE_SECONDS, STOPPED, Outcome, outcome_file, stops_as_interrupts
 from pipelines.workspace import list_workspaces, make_workspace, prune_workspaces, resolve, run_params, uncommitted_code
 
 IN_WORDS = {
@@ -35,7 +36,7 @@ def _run(arguments: argparse.Namespace) -> int:
         folder = make_workspace(content, folder=arguments.workspace, name=name)
         print(f"workspace: {folder}", flush=True)
         os.chdir(folder)
-    return run_graph(arguments.force)
+    return run_graph(arguments.force, arguments.stages, arguments.runner)
 
 
 def _stage(arguments: argparse.Namespace) -> int:
@@ -44,10 +45,8 @@ def _stage(arguments: argparse.Namespace) -> int:
         os.chdir(arguments.workspace)
     params, stage = load(paths.PARAMS), read_graph().stage(arguments.stage)
     outcome_file(stage.address).unlink(missing_ok=True)
-    if arguments.unlogged:
-        outcome = run_stage(stage.address, arguments.force or bool(stage.meta.get("always")), arguments.patience)
-    else:
-        outcome = run_and_log(stage, params, arguments.force, arguments.patience)
+    run = partial(as_process, stage, arguments.force, arguments.patience)
+    outcome = run() if arguments.unlogged else run_and_log(stage, params, run)
     print(f"{outcome.address}: {IN_WORDS[outcome.how]}, {outcome.seconds:.1f} s", flush=True)
     return outcome.status
 
@@ -120,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run every stage that needs it")
+    run.add_argument("stages", nargs="*", metavar="STAGE", help="such as ingest or ingest@mimic_cxr (default: all)")
+    run.add_argument("--runner", choices=list(RUNNERS), default="process", help="where a stage runs: in processes of "
+                     "this machine (default), or in its container")  # fmt: skip
     run.add_argument("--profile", help="a profile of pipelines/profiles (tiny, paper) or a YAML file")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another value, such as "
                      "pretrain.epochs=3; may be repeated")  # fmt: skip

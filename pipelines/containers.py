@@ -3,21 +3,24 @@
 import configparser
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from components.core.pseudonyms import KEY_FILE_VARIABLE, key_file
+from components.core.pseudonyms import KEY_FILE_VARIABLE, forgotten_file, key_file
 from components.core.tracking import PIPELINE_RUN_VARIABLE
 from pipelines.graph import Stage
+from pipelines.stage import STATE
 
 IMAGES_VARIABLE = "MEDSLIP_IMAGES"
 IMAGES = "medslip-{image}:local"
 STATE_VARIABLE = "MEDSLIP_STATE_DIR"  # what outlives a try or a run: checkpoints, decoded images
 # What a stage may know of the machine: where and how fast, never what.
 ENVIRONMENT = ("MEDSLIP_DEVICE", PIPELINE_RUN_VARIABLE, "MEDSLIP_WORKERS", "MLFLOW_TRACKING_URI", "TZ")
+USER = 1000  # the images' user, and the group's number, too
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -39,7 +42,7 @@ class Container:
         environment: all that the stage sees beside what the image sets.
         mounts: what of the host it sees.
         folder: the working directory: the workspace.
-        user: user and group id: those that the workspace belongs to.
+        user: user and group id: those that the workspace belongs to, never root's.
         network: `none` or `host`.
         memory: bytes, at most.
         shm: bytes of shared memory, None for the engine's default.
@@ -80,10 +83,21 @@ def _archives(workspace: Path) -> list[Path]:
 
 
 def cache_of(workspace: Path) -> Path:
-    """The DVC cache that a workspace shares, as its settings say."""
+    """The DVC cache of a workspace, as its settings say, or DVC's own default."""
     settings = configparser.ConfigParser()
-    settings.read(workspace / ".dvc/config.local", encoding="utf-8")
-    return Path(settings["cache"]["dir"])
+    settings.read([workspace / ".dvc/config", workspace / ".dvc/config.local"], encoding="utf-8")
+    return workspace / ".dvc" / settings.get("cache", "dir", fallback="cache")
+
+
+def stage_command(address: str, force: bool) -> tuple[str, ...]:
+    """What runs a stage in its container; the launcher logs it in MLflow, since it may have no network."""
+    return ("python", "-m", "pipelines", "stage", address, "--unlogged", *(["--force"] if force else []))
+
+
+def _user_of(workspace: Path) -> tuple[int, int]:
+    """Whom a container runs as: the workspace's owner, or where that is root, user 1000."""
+    owner = workspace.stat()
+    return (owner.st_uid, owner.st_gid) if owner.st_uid else (USER, USER)
 
 
 def container_of(
@@ -106,8 +120,8 @@ def container_of(
         raise ValueError(f"dvc.yaml: stages.{stage.name}.meta.network must be none or host, not {network!r}")
     site = main / ".state" / "dvc"
     kept = Path(os.environ.get(STATE_VARIABLE) or main / ".state" / "kept").absolute()
-    key = key_file()
-    owner = workspace.stat()
+    key = key_file().absolute()
+    forgotten = forgotten_file().absolute()
     return Container(
         image=os.environ.get(IMAGES_VARIABLE, IMAGES).format(image=stage.meta.get("image", "train")),
         command=command,
@@ -127,13 +141,61 @@ def container_of(
             Mounted(kept, read_only=False),
             Mounted(main / ".git", read_only=True),
             Mounted(key, read_only=True),
+            *([Mounted(forgotten, read_only=True)] if forgotten.exists() else []),
             *(Mounted(root, read_only=True) for root in _archives(workspace)),
         ),
         folder=workspace,
-        user=f"{owner.st_uid}:{owner.st_gid}",
+        user=":".join(map(str, _user_of(workspace))),
         network=network,
         memory=in_bytes(stage.meta.get("memory", "4g")),
         shm=in_bytes(stage.meta["shm"]) if "shm" in stage.meta else None,
         gpu=bool(stage.meta.get("gpu")),
         labels=labels,
     )
+
+
+def _within(path: Path) -> Iterator[Path]:
+    """A file, or a folder with all that lies in it; links are not followed."""
+    yield path
+    for folder, folders, files in os.walk(path):
+        yield from (Path(folder, name) for name in (*folders, *files))
+
+
+def _written(stage: Stage, container: Container) -> Iterator[Path]:
+    """What a stage's container writes: of the workspace its outputs and what DVC and we keep, all of other mounts."""
+    tops = {Path(out).parts[0] for out in stage.outs} | {"dvc.lock", ".dvc", str(STATE)}
+    yield from (container.folder / top for top in sorted(tops))
+    yield from (
+        mounted.path for mounted in container.mounts if not mounted.read_only and mounted.path != container.folder
+    )
+
+
+def hand_over(stage: Stage, container: Container) -> None:
+    """Make a container's folders, and where root starts it, give its user what it writes, and the key.
+
+    The workspace's own folder stays its owner's and is opened to the user's group: git trusts no repository of others.
+
+    Raises:
+        ValueError: root owns what the container needs, and we are not root; or there is no key.
+    """
+    for path in (mounted.path for mounted in container.mounts if not mounted.read_only):
+        path.mkdir(parents=True, exist_ok=True)
+    (container.folder / STATE).mkdir(parents=True, exist_ok=True)
+    user, group = map(int, container.user.split(":"))
+    key = key_file().absolute()
+    if not key.is_file():
+        raise ValueError(f"no pseudonym key at {key}: make one with `make setup` or set {KEY_FILE_VARIABLE}")
+    if os.geteuid() == 0:
+        for shared in (container.folder, (container.folder / STATE).parent):
+            os.chown(shared, -1, group)
+            shared.chmod(shared.stat().st_mode | 0o070)
+        for path in (key, *(path for top in _written(stage, container) for path in _within(top))):
+            with suppress(FileNotFoundError):  # another stage of the workspace has removed it
+                if path.lstat().st_uid != user:
+                    os.chown(path, user, group, follow_symlinks=False)
+    for path in (container.folder, key):
+        owner = path.stat().st_uid
+        if os.geteuid() not in (0, user) or (os.geteuid() != 0 and owner != user):
+            raise ValueError(
+                f"{path} is not of user {user}, whom the container runs as: chown -R {user}:{group} {path}"
+            )

@@ -1,7 +1,8 @@
 """The whole graph, stage by stage, under one MLflow run; works in the current folder, which is the workspace."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,34 @@ def headline(stage: Stage) -> str:
     return f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}"
 
 
-def run_and_log(stage: Stage, params: Params, force: bool = False, patience: float = PATIENCE_SECONDS) -> Outcome:
-    """Run one stage and complete its record in MLflow.
+def run_and_log(stage: Stage, params: Params, run: Callable[[], Outcome]) -> Outcome:
+    """Run one stage by a runner of it and complete its record in MLflow.
 
     Raises:
         KeyboardInterrupt: we were told to stop.
     """
     try:
-        outcome = run_stage(stage.address, force or bool(stage.meta.get("always")), patience)
+        outcome = run()
     except KeyboardInterrupt:
         tracking.log_stage(stage.name, stage.item, params, None, status="KILLED")
         raise
     log_outcome(stage, params, outcome)
     return outcome
+
+
+def as_process(stage: Stage, force: bool, patience: float = PATIENCE_SECONDS) -> Outcome:
+    """Run one stage in processes of this machine."""
+    return run_stage(stage.address, force or bool(stage.meta.get("always")), patience)
+
+
+def as_container(stage: Stage, force: bool) -> Outcome:
+    """Run one stage in its container."""
+    from pipelines.engine import run_contained  # the stages' images have no engine
+
+    return run_contained(stage, force)
+
+
+RUNNERS: Mapping[str, Callable[[Stage, bool], Outcome]] = {"process": as_process, "docker": as_container}
 
 
 def log_outcome(stage: Stage, params: Params, outcome: Outcome) -> None:
@@ -60,11 +76,13 @@ def _title(text: str) -> None:
     print(f"\n=== {text}", flush=True)
 
 
-def run_graph(forced: list[str]) -> int:
-    """Run every stage of the current workspace after what it waits for; stops at the first that fails.
+def run_graph(forced: list[str], wanted: list[str], runner: str) -> int:
+    """Run the stages of the current workspace, each after what it waits for; stops at the first that fails.
 
     Args:
         forced: addresses or names of stages that run even if nothing changed.
+        wanted: addresses or names of the stages that run; none for all.
+        runner: one of RUNNERS.
 
     Returns:
         The exit status: that of the stage that failed, or 0.
@@ -74,14 +92,16 @@ def run_graph(forced: list[str]) -> int:
     """
     params, graph = load(paths.PARAMS), read_graph()
     chosen = graph.select(forced)
+    stages = [stage for stage in graph.order() if not wanted or stage.address in graph.select(wanted)]
     os.environ[tracking.PIPELINE_RUN_VARIABLE] = tracking.pipeline_key(params)
     outcomes: list[Outcome] = []
     status = 0
     with tracking.pipeline_run(params) as end:
         try:
-            for stage in graph.order():
+            for stage in stages:
                 _title(f"{stage.address}: {stage.description}")
-                outcomes.append(run_and_log(stage, params, stage.address in chosen))
+                run = partial(RUNNERS[runner], stage, stage.address in chosen)
+                outcomes.append(run_and_log(stage, params, run))
                 status = outcomes[-1].status
                 if status:
                     break

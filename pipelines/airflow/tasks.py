@@ -14,10 +14,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from components.core.records.whole import read_json, write_json
 from components.core.tracking import PIPELINE_RUN_VARIABLE, main_checkout
 from pipelines.airflow.commands import CHECKOUT, leave_command, run_command
-from pipelines.airflow.engine import arguments_of, exit_status, harden, sweep
 from pipelines.airflow.form import changes
 from pipelines.airflow.notes import reason, write_note
-from pipelines.containers import container_of
+from pipelines.containers import container_of, hand_over, stage_command
+from pipelines.engine import arguments_of, exit_status, harden, remove, require_images
 from pipelines.graph import read_graph
 from pipelines.processes import INTERRUPT_SECONDS
 from pipelines.scheduled import RUN, workspace_of
@@ -192,32 +192,35 @@ class StageOperator(Stoppable, DockerOperator):
         runner = context["params"]["runner"]
         begin = self._in_container if runner == "docker" else self._as_process
         try:
-            status = begin(context, folder, address, ["--force"] if forced else [])
+            status = begin(context, folder, address, forced)
         except Stopped:
             leave_command(["publish", "--ended", "KILLED", "--workspace", str(folder)], run_name(context))
             raise
         return self._ended(folder, address, status)
 
-    def _as_process(self, context: Any, folder: Path, address: str, options: list[str]) -> int:
+    def _as_process(self, context: Any, folder: Path, address: str, forced: bool) -> int:
+        options = ["--force"] if forced else []
         return self.launch(["stage", address, *options], folder, run_name(context), self._record(folder, address))
 
     def _record(self, folder: Path, address: str) -> Path:
         return folder / STATE / address / "launcher"
 
-    def _in_container(self, context: Any, folder: Path, address: str, options: list[str]) -> int:
+    def _in_container(self, context: Any, folder: Path, address: str, forced: bool) -> int:
         """The stage in a container; its record in MLflow is completed from here, since it may have no network."""
         main = main_checkout(CHECKOUT)
         labels = {"medslip.run": run_name(context), "medslip.stage": address}
         os.environ[PIPELINE_RUN_VARIABLE] = run_name(context)
-        command = ("python", "-m", "pipelines", "stage", address, "--unlogged", *options)
-        container = container_of(read_graph(folder).stages[address], command, folder, main, labels)
-        for mounted in container.mounts:
-            if not mounted.read_only:  # the engine makes none of its own
-                mounted.path.mkdir(parents=True, exist_ok=True)
+        stage = read_graph(folder).stages[address]
+        container = container_of(stage, stage_command(address, forced), folder, main, labels)
+        try:
+            hand_over(stage, container)
+            require_images(self.cli, [container.image])
+        except ValueError as error:
+            raise AirflowFailException(str(error)) from None
         for name, value in arguments_of(container).items():
             setattr(self, name, value)
         harden(self.cli)
-        sweep(self.cli, labels, self.log)
+        remove(self.cli, labels)  # what an earlier try left: it may have been killed before it could
         status = 0
         with self.while_running():
             try:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.containers import Container, Mounted, container_of, in_bytes
+from components.core.pseudonyms import forgotten_file, key_file
+from pipelines.containers import Container, Mounted, container_of, hand_over, in_bytes
 from pipelines.graph import Stage, read_graph
+from pipelines.stage import STATE
 
 LABELS = {"medslip.run": "one", "medslip.stage": "pretrain"}
 
@@ -65,8 +67,36 @@ def test_mounts_lie_where_they_lie_on_the_host(workspace: Path, repository: Path
         Mounted(Path("/archives/a"), read_only=True),
     }
     assert made.folder == workspace
-    assert made.user == f"{workspace.stat().st_uid}:{workspace.stat().st_gid}"
+    owner = workspace.stat()
+    assert made.user == (f"{owner.st_uid}:{owner.st_gid}" if owner.st_uid else "1000:1000")
     assert made.labels == LABELS
+
+
+def test_forgotten_patients_are_forgotten_in_the_container_too(workspace: Path, repository: Path) -> None:
+    forgotten_file().write_text("0" * 24 + "\n", encoding="ascii")
+    made = container(workspace, stage(repository, "inventory@mimic_cxr"))
+    assert Mounted(forgotten_file(), read_only=True) in made.mounts
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand files over")
+def test_root_hands_over_what_the_stage_writes_and_nothing_else(workspace: Path, repository: Path) -> None:
+    key_file().write_text("0" * 64, encoding="ascii")
+    (workspace / "metrics").mkdir()
+    (workspace / "metrics/one.json").symlink_to(workspace / "params.yaml")
+    listing = stage(repository, "inventory@mimic_cxr")
+    hand_over(listing, container(workspace, listing))
+    for path in ("metrics", "metrics/one.json", ".dvc/config.local", str(STATE)):
+        assert (workspace / path).lstat().st_uid == 1000
+    for path in (workspace, workspace / "params.yaml"):  # git trusts no repository of another
+        assert path.stat().st_uid == 0
+    assert (workspace.stat().st_gid, workspace.stat().st_mode & 0o070) == (1000, 0o070)
+    assert key_file().stat().st_uid == 1000
+
+
+def test_no_key_is_refused(workspace: Path, repository: Path) -> None:
+    listing = stage(repository, "inventory@mimic_cxr")
+    with pytest.raises(ValueError, match=r"no pseudonym key at .*: make one with `make setup`"):
+        hand_over(listing, container(workspace, listing))
 
 
 def test_a_setting_names_the_images(workspace: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

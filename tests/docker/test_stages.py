@@ -1,0 +1,112 @@
+"""Stages in containers: sealed, with the results of processes, which each restores, and ended with the launcher."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.core.params import read_yaml
+from components.core.records.digests import folder_digest
+from pipelines.workspace import run_params
+from tests.finished_run import GIT, Finished, copy_repository
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+CHEAP = ["phantom", "inventory", "ingest", "reports", "quality"]
+MADE = ["data/phantom/truth", "data/images/mimic_cxr", "data/findings"]
+
+
+@pytest.fixture(scope="module")
+def checkout(repository: Path, tmp_path_factory: pytest.TempPathFactory, data_image: str) -> Path:
+    """A checkout with the tiny profile, in a folder with a blank in its name."""
+    folder = tmp_path_factory.mktemp("a blank") / "check out"
+    copy_repository(repository, folder)
+    content = run_params(read_yaml(repository / "params.yaml"), "tiny", [])
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*GIT, *arguments], cwd=folder, check=True)
+    return folder
+
+
+def contained(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return Finished(folder, "", 0).run("pipelines", "run", "--runner", "docker", *arguments)
+
+
+@pytest.fixture
+def running(checkout: Path, client: Any) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
+    """A launcher whose container runs phantom, and what the engine says of that container."""
+    command = [sys.executable, "-m", "pipelines", "run", "--runner", "docker", "--force", "phantom", "phantom"]
+    launcher = subprocess.Popen(command, cwd=checkout)
+    label = {"label": f"medslip.workspace={checkout}"}
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := client.containers(filters=label)):
+            assert launcher.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield launcher, client.inspect_container(found[0]["Id"])
+    finally:
+        launcher.terminate()
+        launcher.wait(30)
+    assert client.containers(all=True, filters=label) == []
+
+
+def test_a_running_stage_is_sealed_and_ends_with_its_launcher(running: Any) -> None:
+    launcher, told = running
+    host = told["HostConfig"]
+    assert told["Config"]["User"] not in ("", "root", "0", "0:0")
+    assert (host["CapDrop"], host["ReadonlyRootfs"], host["NetworkMode"]) == (["ALL"], True, "none")
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["Memory"] == 4 * 2**30
+    assert not any("docker.sock" in mount["Source"] for mount in told["Mounts"])
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(30) == 130
+
+
+def test_containers_make_what_processes_make_and_each_restores_the_others(checkout: Path, finished: Finished) -> None:
+    done = contained(checkout, *CHEAP)
+    assert done.returncode == 0, done.stdout
+    for folder in MADE:
+        assert folder_digest(checkout / folder) == folder_digest(finished.folder / folder)
+    again = Finished(checkout, "", 0).run("pipelines", "run", *CHEAP)
+    assert again.returncode == 0, again.stdout
+    assert "reports: ran" not in again.stdout
+    shutil.rmtree(checkout / "data/findings")
+    restored = contained(checkout, "reports")
+    assert "reports: restored" in restored.stdout, restored.stdout
+
+
+def test_a_stages_own_status_is_kept(checkout: Path) -> None:
+    params = checkout / "params.yaml"
+    former = params.read_text(encoding="utf-8")
+    content = yaml.safe_load(former)
+    content["quality"]["min_images"] = 1_000_000
+    params.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    try:
+        closed = contained(checkout, "quality@mimic_cxr")
+        assert (closed.returncode, "gate failed" in closed.stdout) == (3, True), closed.stdout
+    finally:
+        params.write_text(former, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("MEDSLIP_IMAGES", "nowhere-{image}:1", "the engine has no image 'nowhere-data:1': `make images` makes them"),
+        ("DOCKER_HOST", "unix:///nowhere.sock", "no Docker engine answers at "),
+    ],
+)
+def test_what_is_missing_is_said_in_a_sentence(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    refused = contained(checkout, "reports")
+    assert (refused.returncode, sentence in refused.stdout) == (2, True), refused.stdout
+    assert "Traceback" not in refused.stdout
