@@ -195,7 +195,7 @@ def hand_over(stage: Stage, container: Container) -> None:
                     os.chown(path, user, group, follow_symlinks=False)
     for path in (container.folder, key):
         owner = path.stat().st_uid
-        if os.geteuid() not in (0, user) or (os.geteuid() != 0 and owner != user):
+        if os.geteuid() != 0 and owner != user:
             raise ValueError(
                 f"{path} is not of user {user}, whom the container runs as: chown -R {user}:{group} {path}"
             )
