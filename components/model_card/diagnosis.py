@@ -13,6 +13,7 @@ TRUTHS = {
     "label": "the archive's own labels",
     "report": "what the reports say",
 }
+GROUPINGS = {"sex": "Sex", "age_band": "Age", "view": "View", "scanner": "Scanner", "origin": "Collection"}
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,24 @@ class ClassRow:
 
     name: str
     auroc: Estimate
+    average_precision: Estimate
     f1: Estimate
     pointing: Estimate
     baseline: Estimate
     positives: int
     negatives: int
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """Patients or images that share a trait, such as a sex or a scanner."""
+
+    grouping: str
+    group: str
+    auroc: Estimate
+    classes: int
+    images: int
+    patients: int
 
 
 @dataclass(frozen=True)
@@ -35,9 +49,14 @@ class Diagnosis:
     dataset: str
     truth: str
     auroc: Estimate
+    average_precision: Estimate
+    calibration_error: Estimate
+    brier_score: Estimate
     pointing: Estimate
     baseline: Estimate
     difference: Estimate
+    both_streams: Estimate
+    gain_of_both: Estimate
     iou: Estimate
     dice: Estimate
     other_truths: list[tuple[str, Estimate]]
@@ -45,28 +64,63 @@ class Diagnosis:
     images: int
     patients: int
     classes: list[ClassRow]
+    groups: list[GroupRow]
+    described: list[str]
     left_out: list[str]
     not_served: list[str]
     pictures: list[Picture]
 
 
+def _classes(figures: Mapping[str, Any], pointed: Mapping[str, Any]) -> list[ClassRow]:
+    """The declared classes, the best first."""
+    rows = [
+        ClassRow(
+            name=name,
+            auroc=Estimate.of(row),
+            average_precision=Estimate.of(figures["average_precision"]["per_class"][name]),
+            f1=Estimate.of(figures["f1"]["per_class"][name]),
+            pointing=Estimate.of(pointed.get(name)),
+            baseline=Estimate((pointed.get(name) or {}).get("baseline")),
+            positives=row["positives"],
+            negatives=row["negatives"],
+        )
+        for name, row in figures["auroc"]["per_class"].items()
+    ]
+    return sorted(rows, key=lambda row: -(row.auroc.value or 0))
+
+
+def _groups(subgroups: Mapping[str, Any]) -> list[GroupRow]:
+    return [
+        GroupRow(
+            grouping=GROUPINGS[grouping],
+            group=group[:8] if grouping == "scanner" else group.replace("_", " "),
+            auroc=Estimate.of(row),
+            classes=len(row["classes"]),
+            images=row["images"],
+            patients=row["patients"],
+        )
+        for grouping, groups in subgroups.items()
+        for group, row in groups.items()
+    ]
+
+
 def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
     """The zero-shot figures of a dataset."""
     pointing = figures.get("pointing_game") or {}
-    f1, pointed = (figures.get("f1") or {}).get("per_class", {}), pointing.get("per_class", {})
-    classes = [
-        ClassRow(name, Estimate.of(row), Estimate.of(f1.get(name)), Estimate.of(pointed.get(name)),
-                 Estimate((pointed.get(name) or {}).get("baseline")), row["positives"], row["negatives"])
-        for name, row in figures["auroc"]["per_class"].items()
-    ]  # fmt: skip
+    both = figures.get("both_streams") or {}
     test = figures["images"]["test"]
     return Diagnosis(
         dataset=dataset,
         truth=TRUTHS[figures["truth"]],
         auroc=Estimate.of(figures["auroc"]["macro"]),
+        average_precision=Estimate.of(figures["average_precision"]["macro"]),
+        calibration_error=Estimate.of(figures["calibration_error"]["macro"]),
+        brier_score=Estimate.of(figures["brier_score"]["macro"]),
         pointing=Estimate.of(pointing),
         baseline=Estimate.of(pointing.get("baseline_mean_position")),
         difference=Estimate.of(pointing.get("difference")),
+        both_streams=Estimate.of(both.get("pointing_game")),
+        gain_of_both=Estimate.of(both.get("gain_in_pointing")),
         iou=Estimate.of(figures.get("iou")),
         dice=Estimate.of(figures.get("dice")),
         other_truths=[
@@ -79,7 +133,9 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         ],
         images=test["images"],
         patients=test["patients"],
-        classes=sorted(classes, key=lambda row: -(row.auroc.value or 0)),
+        classes=_classes(figures, pointing.get("per_class", {})),
+        groups=_groups(figures["subgroups"]),
+        described=list(figures["open_vocabulary"]),
         left_out=sorted(figures["too_few"]),
         not_served=figures.get("classes_not_served", []),
         pictures=pictures_of(paths.PLOTS / "zero_shot" / dataset, dataset),

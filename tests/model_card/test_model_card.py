@@ -55,7 +55,20 @@ def fill(root: Path) -> None:
                 HOSTILE: {**estimate(0.62), "positives": 30, "negatives": 270},
             },
         },
-        "f1": {"per_class": {"effusion": estimate(0.7)}},
+        **{
+            figure: {"macro": estimate(value), "per_class": {"effusion": estimate(0.7), HOSTILE: estimate(None)}}
+            for figure, value in (
+                ("average_precision", 0.61), ("f1", 0.5), ("calibration_error", 0.12), ("brier_score", 0.09),
+            )
+        },
+        "open_vocabulary": {"covid": "an opacity"},
+        "subgroups": {
+            "sex": {
+                "F": {**estimate(0.84), "classes": ["effusion"], "images": 170, "patients": 110},
+                "M": {"value": None, "why": "few", "classes": [], "images": 3, "patients": 3},
+            }
+        },
+        "both_streams": {"pointing_game": estimate(0.58), "gain_in_pointing": estimate(0.03)},
         "pointing_game": {
             **estimate(0.55), "baseline_mean_position": estimate(0.21), "difference": estimate(0.34),
             "per_class": {"effusion": {"value": 0.51, "baseline": 0.94, "n": 12}},
@@ -151,6 +164,19 @@ def test_the_summary_is_a_few_figures_of_each_evaluation(page: str, tmp_path: Pa
         )
     assert rows["finetune_rsna_segmentation_1_percent"]["dice"] == 0.64
     assert len(rows) == len(list((tmp_path / "metrics/zero_shot").iterdir())) + len(finetune["shares"]) + 1
+
+
+def test_groups_stand_beside_their_counts(page: str) -> None:
+    rows = page.split('aria-label="Groups of mimic_cxr"')[1].split("</table>")[0].split("<tr>")
+    women, men = (next(row for row in rows if f">{sex}</th>" in row) for sex in "FM")
+    assert "0.84 (0.79 to 0.89)" in women
+    assert women.endswith('<td class="number">1</td><td class="number">170</td><td class="number">110</td></tr>\n')
+    assert "too few cases" in men
+
+
+def test_calibration_both_streams_and_what_was_never_seen_are_told(page: str) -> None:
+    for text in ("0.12 (0.07 to 0.17)", "both streams together: 0.58 (0.53 to 0.63)", "by a sentence: covid"):
+        assert text in page, text
 
 
 def test_whose_images_they_are_is_counted(page: str) -> None:
