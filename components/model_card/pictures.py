@@ -22,6 +22,10 @@ PICTURES = {
         "Where the model looks",
         "Test radiographs of {of}, each with the attention of one finding in colour and the true place as a box",
     ),
+    "extremes.png": (
+        "Best, median and worst",
+        "Test radiographs of {of} with the attention of a finding: by Dice the best, the median and the worst",
+    ),
     "loss.png": ("Losses", "Losses of the pretraining against the step"),
     "auroc.png": ("Gain of pretraining", "AUROC by share of the labels on {of}, pretrained and from scratch"),
     "dice.png": ("Gain of pretraining", "Dice by share of the labels on {of}, pretrained and from scratch"),
@@ -31,7 +35,7 @@ PICTURES = {
     ),
     "contact_sheet.png": ("Synthetic radiographs", "Contact sheet of synthetic chest radiographs with their findings"),
 }
-WIDE = {"overlay.png", "overlays.png", "contact_sheet.png", "loss.png"}
+WIDE = {"overlay.png", "overlays.png", "extremes.png", "contact_sheet.png", "loss.png"}
 
 
 def pictures_of(folder: Path, of: str = "") -> list[Picture]:

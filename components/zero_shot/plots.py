@@ -83,8 +83,24 @@ def chosen_places(places: Sequence[Place], count: int) -> list[Place]:
     return [by_name[name][turn] for turn, name in sorted(turns)][:count]
 
 
+def extreme_places(places: Sequence[Place], dice_N: Sequence[float]) -> list[tuple[Place, str]]:
+    """The best, the median and the worst places by Dice, `COLUMNS` of each, with the word and the figure.
+
+    Of equal Dice the first by finding and image comes first; a place is shown once. Empty where Dice is not known.
+    """
+    order = sorted(
+        (number for number, dice in enumerate(dice_N) if np.isfinite(dice)),
+        key=lambda number: (-dice_N[number], places[number].name, places[number].image_id),
+    )
+    if len(order) < 3 * COLUMNS:
+        return []
+    middle = (len(order) - COLUMNS) // 2
+    parts = {"best": order[:COLUMNS], "median": order[middle : middle + COLUMNS], "worst": order[-COLUMNS:]}
+    return [(places[number], f"{word}: Dice {dice_N[number]:.2f}") for word, part in parts.items() for number in part]
+
+
 def _draw_overlay(
-    axes: Axes, image_SS: npt.NDArray[np.uint8], map_SS: npt.NDArray[np.float32], place: Place, score: float
+    axes: Axes, image_SS: npt.NDArray[np.uint8], map_SS: npt.NDArray[np.float32], place: Place, words: str
 ) -> None:
     size = len(image_SS)
     extent = (0, size, size, 0)
@@ -93,19 +109,16 @@ def _draw_overlay(
     for x, y, width, height in place.boxes:
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="lime", linewidth=1.2))
     axes.set(xlim=(0, size), ylim=(size, 0), xticks=[], yticks=[])
-    axes.set_title(f"{place.name}, score {score:.2f}", fontsize=8, pad=3)
+    axes.set_title(f"{place.name}, {words}", fontsize=8, pad=3)
 
 
 def draw_overlays(
-    places: Sequence[Place],
+    chosen: Sequence[tuple[Place, str]],
     image_of: Callable[[Place], npt.NDArray[np.uint8]],
     map_of: Callable[[Place], npt.NDArray[np.float32]],
-    score_of: Callable[[Place], float],
-    count: int,
     path: Path,
 ) -> None:
-    """A sheet of test images with the map of a finding's query, the true box, and the score of the finding."""
-    chosen = chosen_places(places, count)
+    """A sheet of test images with the map of a finding's query, the true box, and words beside the finding's name."""
     if not chosen:
         return
     columns = min(COLUMNS, len(chosen))
@@ -115,7 +128,7 @@ def draw_overlays(
     )
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, place in zip(grid.flat, chosen, strict=False):
-        _draw_overlay(axes, image_of(place), map_of(place), place, score_of(place))
+    for axes, (place, words) in zip(grid.flat, chosen, strict=False):
+        _draw_overlay(axes, image_of(place), map_of(place), place, words)
     figure.supxlabel("Green: where it is. Warm: where the model looks, scaled within each image.", fontsize=8)
     _save(figure, path, COLOURS)

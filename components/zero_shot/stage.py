@@ -24,7 +24,7 @@ from components.core.vocabulary import VISIBLE, class_map
 from components.zero_shot.classification import Judged, by_severity, figures_of
 from components.zero_shot.grounding import MapOf, grounding_figures, judged_places, map_reader, paired_difference
 from components.zero_shot.places import Place, annotated_places, drawn_places
-from components.zero_shot.plots import draw_overlays, draw_reliability, draw_roc
+from components.zero_shot.plots import chosen_places, draw_overlays, draw_reliability, draw_roc, extreme_places
 from components.zero_shot.predict import Answers, ask, batches, by_class
 from components.zero_shot.truth import Drawn, Truth, drawn_truth, label_truth, read_drawn, report_truth
 
@@ -150,6 +150,7 @@ class Grounding:
         outside: how many places lie outside their image.
         map_of: gives the map of a place: of the pathology's query.
         both_of: the same of both streams together.
+        test_rows: how well `map_of` shows each test place (see `judged_places`).
     """
 
     judged: Judged
@@ -157,6 +158,7 @@ class Grounding:
     outside: int
     map_of: MapOf
     both_of: MapOf
+    test_rows: pd.DataFrame
 
 
 def grounding_of(dataset: Dataset, answers: Answers, truths: list[Judged], params: Params) -> Grounding | None:
@@ -172,8 +174,10 @@ def grounding_of(dataset: Dataset, answers: Answers, truths: list[Judged], param
         if places:
             inside = [place for place in places if place.mask_SS.any()]
             by_split = {split: [place for place in inside if split_of[place.image_id] == split] for split in SPLITS}
-            readers = [map_reader(answers, judged.answers, dataset.size, both) for both in (False, True)]
-            return Grounding(judged, by_split, len(places) - len(inside), *readers)
+            map_of, both_of = (map_reader(answers, judged.answers, dataset.size, both) for both in (False, True))
+            patient_of = dict(zip(dataset.images["image_id"], dataset.images["patient_id"], strict=True))
+            rows = judged_places(by_split, map_of, patient_of)
+            return Grounding(judged, by_split, len(places) - len(inside), map_of, both_of, rows)
     return None
 
 
@@ -249,10 +253,10 @@ def draw(
         def score_of(place: Place) -> float:
             return float(answers.score_NC[row_of[place.image_id], answers.names.index(place.name)])
 
-        draw_overlays(
-            grounding.places["test"], image_of, grounding.map_of, score_of, params.zero_shot.overlays,
-            folder / "overlay.png",
-        )  # fmt: skip
+        test, dice_N = grounding.places["test"], grounding.test_rows["dice"].tolist()
+        turns = [(place, f"score {score_of(place):.2f}") for place in chosen_places(test, params.zero_shot.overlays)]
+        for file, chosen in (("overlay.png", turns), ("extremes.png", extreme_places(test, dice_N))):
+            draw_overlays(chosen, image_of, grounding.map_of, folder / file)
 
 
 def run(params: Params, name: str) -> dict[str, Any]:
@@ -277,9 +281,7 @@ def run(params: Params, name: str) -> dict[str, Any]:
         table = pd.concat([predictions_of(judged) for judged in truths], ignore_index=True)
         write_table(folder / "predictions.parquet", table, "predictions")
         if grounding is not None:
-            patient_of = dict(zip(dataset.images["image_id"], dataset.images["patient_id"], strict=True))
-            rows = judged_places(grounding.places, grounding.map_of, patient_of)
-            write_table(folder / "places.parquet", rows, "places")
+            write_table(folder / "places.parquet", grounding.test_rows, "places")
     with whole_folder(paths.PLOTS / "zero_shot" / name) as folder:
         draw(folder, dataset, shards, truths, grounding, params)
     return figures
