@@ -15,8 +15,9 @@ ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup setup-airflow demo ablate compare services services-stop airflow-demo test soak lint format lock mlflow \
-  benchmark-reports benchmark-medspacy benchmark-ingest benchmark-train benchmark-evaluate images
+.PHONY: help setup setup-airflow demo ablate compare services services-stop up down backup restore \
+  airflow-demo test soak lint format lock mlflow benchmark-reports benchmark-medspacy benchmark-ingest \
+  benchmark-train benchmark-evaluate images
 
 help: setup ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -70,6 +71,18 @@ images: ## Build the images data, train, mlflow and airflow; DOCKER_BUILD_FLAGS 
 	  size=$$(( $$($(DOCKER) image inspect --format '{{.Size}}' medslip-$$name:local) / 1000000 )); \
 	  echo "medslip-$$name:local $$size MB (at most $$limit)"; [ $$size -le $$limit ] || heavy="$$heavy $$name"; done; \
 	[ -z "$$heavy" ] || { echo "too large:$$heavy" >&2; exit 1; }
+
+up: setup ## Start the stack of a lab's server in containers: PostgreSQL, object store, MLflow, Airflow
+	@$(BIN)/python -m pipelines.stack up
+
+down: setup ## End the stack; what it keeps stays
+	@$(BIN)/python -m pipelines.stack down
+
+backup: setup ## Copy the stack's databases and buckets into a new folder: TO=…, or one below .state/backups
+	@$(BIN)/python -m pipelines.stack backup $(TO)
+
+restore: setup ## Bring a backup back into the stack: FROM=…; REPLACE=1 loses what the stack holds
+	@$(BIN)/python -m pipelines.stack restore $(FROM) $(if $(REPLACE),--replace)
 
 test: setup setup-airflow ## Run every test
 	$(BIN)/python -m pytest

@@ -35,6 +35,9 @@ from pipelines.workspace import (
 
 BRANCHES = "runs/"
 GIT_REMOTE_VARIABLE = "MEDSLIP_GIT_REMOTE"
+# By these words of a store DVC tells that it refuses us, and not that it is away.
+REFUSALS = ("Forbidden", "AccessDenied", "Access Denied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket",
+            "Unable to locate credentials")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,7 @@ def push(branch: str) -> list[str]:
         What was pushed and what was not, in lines.
 
     Raises:
+        PermissionError: DVC's remote refuses our keys or has no such bucket: trying again would change nothing.
         TryAgain: a remote does not take it.
     """
     said = []
@@ -253,7 +257,17 @@ def _push_outputs() -> str:
     place = re.search(rf"^{re.escape(name)}\s+(.+?)(?:\s+\(default\))?$", listed, re.MULTILINE)
     if place and Path(place.group(1)).is_absolute():
         dvc("remote", "modify", "--local", name, "url", place.group(1), folder=Path())
-    dvc("push", "--quiet", folder=Path())
+    try:
+        dvc("push", folder=Path())
+    except ValueError as error:
+        said = next((sign for sign in REFUSALS if sign in str(error)), None)
+        if said:
+            url = place.group(1) if place else "its address"
+            raise PermissionError(
+                f"DVC's remote {name!r} at {url} refuses the push ({said}): check its keys and rights, and that the "
+                f"bucket exists; then publish again"
+            ) from None
+        raise
     return name
 
 
@@ -284,6 +298,7 @@ def publish() -> None:
     """Record the run of the current workspace on its branch, push it, and end its run in MLflow with the model card.
 
     Raises:
+        PermissionError: DVC's remote refuses us.
         TryAgain: a remote does not take what is pushed.
     """
     run, params = read_json(RUN), read_yaml(paths.PARAMS)

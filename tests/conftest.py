@@ -1,11 +1,17 @@
 """What every test stands on: no network, no telemetry, a pseudonym key of its own, and never the user's folders."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.finished_run import Finished, run_tiny
+from tests.postgres_server import PostgresServer, postgres_server
+from tests.s3_server import NoServer, RealS3Server, s3_server
+from tests.skipped import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -40,3 +46,24 @@ def repository() -> Path:
 def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The whole pipeline, run once with the tiny profile."""
     return run_tiny(repository, tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="session")
+def s3(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealS3Server]:
+    """A real S3 server, which checks signatures."""
+    tools = Path(os.environ.get("MEDSLIP_TEST_TOOLS") or repository / ".state/tools")
+    try:
+        with s3_server(tools, tmp_path_factory.mktemp("s3")) as server:
+            yield server
+    except NoServer as reason:
+        pytest.skip(f"no S3 server: {reason}")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, with log-in by password."""
+    try:
+        with postgres_server() as server:
+            yield server
+    except NoServer as reason:
+        pytest.skip(f"no PostgreSQL server: {reason}")

@@ -17,6 +17,8 @@ from pathlib import Path
 from socket import socket
 
 ACCOUNT, USER, SECRET = "hospital", "reader", "not-a-secret"
+PATIENCE_SECONDS = 120.0
+STRANGER = "stranger"  # a user whose keys are right and who may nothing
 FILTERS = (
     "catch_errors", "gatekeeper", "listing_formats", "s3api", "tempauth", "slo", "dlo", "versioned_writes",
 )  # fmt: skip
@@ -34,19 +36,26 @@ class NoServer(Exception):
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where the server is, and the keys that open it."""
+    """Where a server is, and the keys that open it."""
 
     address: str
 
-    def environment(self, secret: str = SECRET) -> dict[str, str]:
+    def environment(self, secret: str = SECRET, user: str = USER) -> dict[str, str]:
         """What boto3 takes from the environment."""
         return {
             "AWS_ENDPOINT_URL": self.address,
-            "AWS_ACCESS_KEY_ID": f"{ACCOUNT}:{USER}",
+            "AWS_ACCESS_KEY_ID": f"{ACCOUNT}:{user}",
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+
+@dataclass(frozen=True)
+class RealS3Server(S3Server):
+    """Swift, whose processes can be stopped and started again."""
+
+    services: "Services"
 
 
 def installed(tools: Path) -> Path:
@@ -91,7 +100,8 @@ def write_settings(folder: Path, python: Path) -> dict[str, Path]:
         if name == "proxy":
             pipeline = "".join(f"[filter:{one}]\nuse = egg:swift#{one}\n" for one in FILTERS)
             pipeline = pipeline.replace("#s3api\n", "#s3api\nlocation = us-east-1\n")
-            pipeline = pipeline.replace("#tempauth\n", f"#tempauth\nuser_{ACCOUNT}_{USER} = {SECRET} .admin\n")
+            pipeline = pipeline.replace("#tempauth\n", f"#tempauth\nuser_{ACCOUNT}_{USER} = {SECRET} .admin\n"
+                                        f"user_{ACCOUNT}_{STRANGER} = {SECRET}\n")  # fmt: skip
             app = "use = egg:swift#proxy\naccount_autocreate = true\n"
             head += f"[pipeline:main]\npipeline = {' '.join(FILTERS)} proxy-server\n[app:proxy-server]\n{app}{pipeline}"
         else:
@@ -103,48 +113,59 @@ def write_settings(folder: Path, python: Path) -> dict[str, Path]:
     return files
 
 
+class Services:
+    """Swift's four processes on settings that stay when they are stopped, as do the objects."""
+
+    def __init__(self, folder: Path, python: Path, files: dict[str, Path]) -> None:
+        self.folder, self.python, self.files = folder, python, files
+        self.processes: list[subprocess.Popen[bytes]] = []
+        port = files["proxy"].read_text().split("bind_port = ")[1].split()[0]
+        self.address = f"http://127.0.0.1:{port}"
+
+    def _launch(self, name: str) -> subprocess.Popen[bytes]:
+        module = f"swift.{'obj' if name == 'object' else name}.server"
+        command = [str(self.python), "-c", START, str(self.folder / "swift.conf"), module, str(self.files[name])]
+        with (self.folder / f"{name}.err").open("ab") as sink:
+            environment = {**os.environ, "PYTHONPATH": ""}
+            return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=sink)
+
+    def start(self) -> None:
+        """Start them and wait until they answer.
+
+        Raises:
+            NoServer: they do not.
+        """
+        self.processes = [self._launch(name) for name in self.files]
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(self.address, timeout=5)
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise NoServer(f"swift does not start: {(self.folder / 'proxy.err').read_text()[-300:]}")
+
+    def stop(self) -> None:
+        """End them at once, as a power cut does."""
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.wait()
+        self.processes = []
+
+
 @contextmanager
-def s3_server(tools: Path, folder: Path) -> Iterator[S3Server]:
+def s3_server(tools: Path, folder: Path) -> Iterator[RealS3Server]:
     """The server for the time of a block.
 
     Raises:
         NoServer: it cannot be had on this machine.
     """
     python = installed(tools)
-    files = write_settings(folder, python)
-    modules = {"object": "swift.obj.server"}
-    services = [
-        subprocess.Popen(
-            [
-                str(python),
-                "-c",
-                START,
-                str(folder / "swift.conf"),
-                modules.get(name, f"swift.{name}.server"),
-                str(file),
-            ],
-            env={**os.environ, "PYTHONPATH": ""},
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / f"{name}.err").open("wb"),
-        )
-        for name, file in files.items()
-    ]
+    services = Services(folder, python, write_settings(folder, python))
     try:
-        port = files["proxy"].read_text().split("bind_port = ")[1].split()[0]
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(150):
-            try:
-                urllib.request.urlopen(address, timeout=2)
-            except urllib.error.HTTPError:
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            said = (folder / "proxy.err").read_text()[-300:]
-            raise NoServer(f"swift does not start: {said}")
-        yield S3Server(address)
+        services.start()
+        yield RealS3Server(services.address, services)
     finally:
-        for service in services:
-            service.terminate()
-        for service in services:
-            service.wait()
+        services.stop()

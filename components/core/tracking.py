@@ -176,12 +176,14 @@ class StageRun:
 
 @contextmanager
 def _tolerated(what: str) -> Iterator[None]:
-    """Turn a failure of MLflow within the block into a warning."""
+    """Turn a failure of MLflow within the block, or of the store that it keeps artifacts in, into a warning."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, Boto3Error, BotoCoreError, ClientError) as error:
         sentence = " ".join(str(error).split())[:300]
         print(f"warning: MLflow at {address()}: {what} was not logged: {sentence}", file=sys.stderr)
 

@@ -16,7 +16,7 @@ from components.core.archives import Changed, OutsideArchive, open_archive, open
 from components.core.archives.s3 import PART
 from components.core.trouble import TryAgain
 from tests.archive_files import STUDIES, write_mimic
-from tests.s3_server import NoServer, S3Server, s3_server
+from tests.s3_server import S3Server
 
 boto3 = pytest.importorskip("boto3")
 PAGE = 3  # keys of a page of the small server
@@ -169,22 +169,18 @@ def test_roots_that_are_no_bucket(root: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def real(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> S3Server:
     """A real server with a MIMIC-CXR archive in the bucket `archives`."""
-    tools = Path(os.environ.get("MEDSLIP_TEST_TOOLS") or Path(__file__).parents[3] / ".state/tools")
-    try:
-        with s3_server(tools, tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
-            for name, value in server.environment().items():
-                patch.setenv(name, value)
-            archive = write_mimic(tmp_path_factory.mktemp("archive"))
-            client = boto3.client("s3", config=boto3.session.Config(s3={"addressing_style": "path"}))
-            client.create_bucket(Bucket="archives")
-            for path in sorted(path for path in archive.rglob("*") if path.is_file()):
-                key = f"mimic/{path.relative_to(archive).as_posix()}"
-                client.put_object(Bucket="archives", Key=key, Body=path.read_bytes())
-            yield server
-    except NoServer as reason:
-        pytest.skip(f"no S3 server: {reason}")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.environment().items():
+            patch.setenv(name, value)
+        archive = write_mimic(tmp_path_factory.mktemp("archive"))
+        client = boto3.client("s3", config=boto3.session.Config(s3={"addressing_style": "path"}))
+        client.create_bucket(Bucket="archives")
+        for path in sorted(path for path in archive.rglob("*") if path.is_file()):
+            key = f"mimic/{path.relative_to(archive).as_posix()}"
+            client.put_object(Bucket="archives", Key=key, Body=path.read_bytes())
+    return s3
 
 
 @pytest.mark.s3
