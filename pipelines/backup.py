@@ -77,7 +77,10 @@ class Place:
         import boto3
         from botocore.config import Config
 
-        return told(lambda: boto3.client("s3", config=Config(retries={"max_attempts": 4, "mode": "standard"})))
+        # A session of its own: the default one remembers the keys that it saw first.
+        return told(
+            lambda: boto3.Session().client("s3", config=Config(retries={"max_attempts": 4, "mode": "standard"}))
+        )
 
 
 def told(action: Callable[[], Result], what: str = "the object store") -> Result:

@@ -134,6 +134,7 @@ def test_artifacts_that_the_store_refuses_are_named_and_the_stage_goes_on(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     for name, value in s3.environment(secret="wrong").items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # which remembers the keys that it saw first
     tracking.connect().create_experiment(tracking.EXPERIMENT, artifact_location=f"s3://{BUCKET}/direct")
     picture = tmp_path / "picture.txt"
     picture.write_text("a picture")
