@@ -17,7 +17,8 @@ from components.core.metrics.grounding import normalised, overlap, peak, points_
 from components.zero_shot.places import Place
 from components.zero_shot.predict import Answers, ClassAnswers
 
-THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+# Attention is peaked: scaled by its largest value, a whole finding may lie below a twentieth of it.
+THRESHOLDS = np.concatenate([[0.005, 0.01, 0.02, 0.03], np.round(np.arange(0.05, 1.0, 0.05), 2)])
 MapOf = Callable[[Place], npt.NDArray[np.float32]]
 
 
