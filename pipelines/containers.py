@@ -21,6 +21,10 @@ STATE_VARIABLE = "MEDSLIP_STATE_DIR"  # what outlives a try or a run: checkpoint
 # What a stage may know of the machine: where and how fast, never what.
 ENVIRONMENT = ("MEDSLIP_DEVICE", PIPELINE_RUN_VARIABLE, "MEDSLIP_WORKERS", "MLFLOW_TRACKING_URI", "TZ")
 USER = 1000  # the images' user, and the group's number, too
+# How an archive on S3 is reached: where, and the files that the keys stand in, which are mounted.
+STORE = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE", "AWS_CA_BUNDLE",
+         "AWS_EC2_METADATA_DISABLED")  # fmt: skip
+KEY_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -82,6 +86,24 @@ def _archives(workspace: Path) -> list[Path]:
     return [Path(root) for root in roots if "://" not in root and Path(root).is_absolute()]
 
 
+def reads_store(stage: Stage, workspace: Path) -> bool:
+    """Whether a stage reads an archive that lies on S3."""
+    datasets = yaml.safe_load((workspace / "params.yaml").read_text(encoding="utf-8"))["datasets"]
+    read = datasets if stage.item is None else {stage.item} & set(datasets)
+    return bool(stage.meta.get("archive")) and any("://" in datasets[name]["root"] for name in read)
+
+
+def _store_access(stage: Stage, workspace: Path) -> tuple[dict[str, str], tuple[Mounted, ...]]:
+    """What a stage is told of the store that its archive lies on, and the files with the keys."""
+    if not reads_store(stage, workspace):
+        return {}, ()
+    files = {name: Path(os.environ[name]).expanduser().absolute() for name in KEY_FILES if os.environ.get(name)}
+    told = {name: os.environ[name] for name in STORE if name in os.environ}
+    return {**told, **{name: str(file) for name, file in files.items()}}, tuple(
+        Mounted(file, read_only=True) for file in dict.fromkeys(files.values())
+    )
+
+
 def cache_of(workspace: Path) -> Path:
     """The DVC cache of a workspace, as its settings say, or DVC's own default."""
     settings = configparser.ConfigParser()
@@ -118,6 +140,7 @@ def container_of(
     network = stage.meta.get("network", "host")
     if network not in ("none", "host"):
         raise ValueError(f"dvc.yaml: stages.{stage.name}.meta.network must be none or host, not {network!r}")
+    told, keys = _store_access(stage, workspace)
     site = main / ".state" / "dvc"
     kept = Path(os.environ.get(STATE_VARIABLE) or main / ".state" / "kept").absolute()
     key = key_file().absolute()
@@ -127,6 +150,7 @@ def container_of(
         command=command,
         environment={
             **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            **told,
             KEY_FILE_VARIABLE: str(key),
             STATE_VARIABLE: str(kept),
             "DVC_NO_ANALYTICS": "1",
@@ -143,10 +167,11 @@ def container_of(
             Mounted(key, read_only=True),
             *([Mounted(forgotten, read_only=True)] if forgotten.exists() else []),
             *(Mounted(root, read_only=True) for root in _archives(workspace)),
+            *keys,
         ),
         folder=workspace,
         user=":".join(map(str, _user_of(workspace))),
-        network=network,
+        network="host" if reads_store(stage, workspace) else network,
         memory=in_bytes(stage.meta.get("memory", "4g")),
         shm=in_bytes(stage.meta["shm"]) if "shm" in stage.meta else None,
         gpu=bool(stage.meta.get("gpu")),

@@ -54,6 +54,24 @@ def test_the_environment_is_a_list_and_no_secret_is_in_it(workspace: Path, repos
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in str(environment)
 
 
+def test_an_archive_on_s3_takes_a_network_and_the_files_of_its_keys(
+    workspace: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = tmp_path / "archives.aws"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(keys))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:7070")
+    reading = stage(repository, "ingest@mimic_cxr")
+    for item, on_s3 in (("a", False), ("c", True)):
+        made = container(workspace, dataclasses.replace(reading, item=item))
+        assert made.network == ("host" if on_s3 else "none")
+        assert (Mounted(keys, read_only=True) in made.mounts) == on_s3
+        assert made.environment.get("AWS_CONFIG_FILE") == (str(keys) if on_s3 else None)
+        assert ("AWS_ENDPOINT_URL" in made.environment) == on_s3
+        assert "AWS_SECRET_ACCESS_KEY" not in made.environment
+    assert container(workspace, stage(repository, "reports")).network == "host"  # one of the archives lies there
+    assert container(workspace, stage(repository, "phantom")).network == "none"
+
+
 def test_mounts_lie_where_they_lie_on_the_host(workspace: Path, repository: Path, tmp_path: Path) -> None:
     made = container(workspace, stage(repository, "ingest@mimic_cxr"))
     main = workspace.parents[1]
