@@ -29,12 +29,14 @@ LOSSLESS = (
 )
 
 
-def chest(rows: int = 48, columns: int = 40, bits: int = 12, seed: int = 0) -> npt.NDArray[np.uint16]:
+def chest(
+    rows: int = 48, columns: int = 40, bits: int = 12, seed: int = 0, noise: float = 0.02
+) -> npt.NDArray[np.uint16]:
     """Smooth structure with noise, over most of the range of `bits` bits: unsigned values [rows, columns]."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:rows, 0:columns] / max(rows, columns)
     shape = 0.55 + 0.3 * np.sin(5 * x + seed) * np.cos(4 * y) + 0.15 * y
-    noisy = np.clip(shape + random.normal(0, 0.02, shape.shape), 0, 1)
+    noisy = np.clip(shape + random.normal(0, noise, shape.shape), 0, 1)
     return np.round(noisy * ((1 << bits) - 1)).astype(np.uint16)
 
 

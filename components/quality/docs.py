@@ -8,6 +8,7 @@ from great_expectations.core.expectation_validation_result import ExpectationSui
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaSectionView
 
+from components.core import paths
 from components.quality import prevalence
 from components.quality.counts import Counts
 from components.quality.prevalence import Prevalence
@@ -24,6 +25,7 @@ table { border-collapse: collapse; width: 100%; margin-bottom: .8rem; }
 th, td { border-bottom: 1px solid #8884; padding: .35rem .6rem; text-align: left; vertical-align: top; }
 td div { overflow-wrap: anywhere; }
 nav a { margin-right: 1rem; }
+footer { border-top: 1px solid #8884; margin-top: 2rem; padding-top: .5rem; }
 .text-success, .passed { color: #1a7f37; } .text-danger, .failed { color: #cf222e; }
 .fa-check-circle::before { content: "passed"; } .fa-times::before { content: "failed"; font-weight: 700; }
 .fa-exclamation-triangle::before { content: "error"; }
@@ -42,6 +44,8 @@ PAGE = """<!DOCTYPE html>
 <nav>{links}</nav>
 <h1>{title}</h1>
 {body}
+<footer>Ids are pseudonyms. The local table <code>{inventory}</code> leads from an id (columns <code>image_id</code> and
+<code>study_id</code>) to the file in the archive (column <code>uri</code>).</footer>
 </body>
 </html>
 """
@@ -90,9 +94,8 @@ def _counts(counted: Counts) -> str:
             f"<tr><td>{html.escape(value)}</td><td>{count}</td><td>{count / total:.1%}</td></tr>"
             for value, count in rows
         )
-        parts.append(
-            f"<h5>{html.escape(title)}</h5><table><tr><th>What</th><th>Images</th><th>Share</th></tr>{lines}</table>"
-        )
+        table = f"<table><tr><th>What</th><th>Images</th><th>Share</th></tr>{lines}</table>" if rows else "<p>None.</p>"
+        parts.append(f"<h5>{html.escape(title)}</h5>{table}")
     return "".join(parts)
 
 
@@ -113,5 +116,6 @@ def write_docs(
     links = " ".join(f'<a href="{name}.html">{name}</a>' for name in bodies)
     for name, body in bodies.items():
         title = f"Quality of {dataset}" if name == "index" else f"Quality of {dataset}: {name}"
-        page = PAGE.format(title=html.escape(title), style=STYLE, links=links, body=body)
+        own = {"title": html.escape(title), "body": body, "inventory": html.escape(str(paths.inventory_table(dataset)))}
+        page = PAGE.format(style=STYLE, links=links, **own)
         (folder / f"{name}.html").write_text(page, encoding="utf-8")

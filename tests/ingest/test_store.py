@@ -112,6 +112,7 @@ def test_a_damaged_entry_is_made_again(params: parameters.Params, tmp_path: Path
     assert digests() == whole
 
 
+@pytest.mark.hard
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
     workspace: Path, params: parameters.Params, repository: Path
 ) -> None:
