@@ -1,11 +1,9 @@
 """What lies in an image's layers, also in those whose files a later layer hides."""
 
-import io
 import re
+import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any
 
 FORBIDDEN = re.compile(
     r"(^|/)(\.git|\.state|\.dvc|\.aws|\.ssh|workspaces|mlartifacts|mlruns)(/|$)"
@@ -15,34 +13,49 @@ FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 NOT_SECRET = re.compile(
-    r"/site-packages/(pydicom/data|botocore|django)/|^(usr/share|usr/lib|etc/pam\.d|usr/sbin|var/lib/dpkg)/"
+    r"/site-packages/(pydicom/data|botocore|django)/|^(usr/share|usr/lib|etc/pam\.d|usr/sbin|var/lib/(dpkg|pam))/"
 )
 KEYS = re.compile(r"\.(pem|key)$")
+KEY_BYTES = 1 << 16
 PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|^[0-9a-f]{32,}\s*$")
+BLOCK = 1 << 20
 
 
-def _layers(client: Any, image: str) -> Iterator[tarfile.TarFile]:
-    """The layers of an image, as its archive holds them."""
-    file = io.BytesIO(b"".join(client.get_image(image)))
-    with tarfile.open(fileobj=file) as archive:
-        for member in archive.getmembers():
-            if member.isfile() and (member.name.endswith("layer.tar") or member.name.startswith("blobs/")):
-                content = archive.extractfile(member)
-                assert content is not None
-                with suppress(tarfile.ReadError), tarfile.open(fileobj=content) as layer:  # else a description in JSON
-                    yield layer
+def _layers(archive: tarfile.TarFile) -> Iterator[tarfile.TarFile]:
+    """The layers in an image's archive, in one pass."""
+    for member in archive:
+        if member.isfile() and (member.name.endswith("layer.tar") or member.name.startswith("blobs/")):
+            content = archive.extractfile(member)
+            try:
+                layer = tarfile.open(fileobj=content, mode="r|*", bufsize=BLOCK)
+            except tarfile.ReadError:  # a description in JSON
+                continue
+            with layer:
+                yield layer
 
 
-def secrets_in(client: Any, image: str) -> list[str]:
+def _is_secret(layer: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
+    path = member.name.removeprefix("./")
+    if FORBIDDEN.search(path):
+        return not NOT_SECRET.search(path)
+    if not (KEYS.search(path) and member.isfile() and member.size <= KEY_BYTES):
+        return False
+    content = layer.extractfile(member)
+    assert content is not None
+    return PRIVATE.search(content.read()) is not None
+
+
+def secrets_in(image: str) -> list[str]:
     """The paths in an image's layers that are secrets or a user's own files."""
-    found = []
-    for layer in _layers(client, image):
-        for member in layer:
-            path = member.name.removeprefix("./")
-            if FORBIDDEN.search(path) and not NOT_SECRET.search(path):
-                found.append(path)
-            elif KEYS.search(path) and member.isfile():
-                content = layer.extractfile(member)
-                if content is not None and PRIVATE.search(content.read()):
-                    found.append(path)
+    with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:
+        with tarfile.open(fileobj=saving.stdout, mode="r|", bufsize=BLOCK) as archive:
+            found = [
+                member.name.removeprefix("./")
+                for layer in _layers(archive)
+                for member in layer
+                if _is_secret(layer, member)
+            ]
+        assert saving.stdout is not None
+        saving.stdout.read()
+    assert saving.returncode == 0
     return found

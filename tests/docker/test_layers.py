@@ -35,15 +35,15 @@ def archive(files: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def test_no_secret_is_in_a_layer(client: Any, data_image: str) -> None:
-    assert secrets_in(client, data_image) == []
+def test_no_secret_is_in_a_layer(data_image: str) -> None:
+    assert secrets_in(data_image) == []
 
 
 def test_a_planted_secret_is_found(client: Any) -> None:
     image = client.import_image_from_data(archive({**PLANTED, "etc/ca.pem": b"-----BEGIN CERTIFICATE-----"}))
     name = image.strip().splitlines()[-1].split('"')[-2]
     try:
-        assert sorted(secrets_in(client, name)) == sorted(PLANTED)
+        assert sorted(secrets_in(name)) == sorted(PLANTED)
     finally:
         client.remove_image(name)
 

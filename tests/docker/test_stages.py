@@ -1,5 +1,6 @@
 """Stages in containers: sealed, with the results of processes, which each restores, and ended with the launcher."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,14 @@ def contained(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return Finished(folder, "", 0).run("pipelines", "run", "--runner", "docker", *arguments)
 
 
+@pytest.fixture(scope="module")
+def made(checkout: Path) -> Path:
+    """The checkout in which containers have run the cheap stages."""
+    done = contained(checkout, *CHEAP)
+    assert done.returncode == 0, done.stdout
+    return checkout
+
+
 @pytest.fixture
 def running(checkout: Path, client: Any) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
     """A launcher whose container runs phantom, and what the engine says of that container."""
@@ -70,27 +79,28 @@ def test_a_running_stage_is_sealed_and_ends_with_its_launcher(running: Any) -> N
     assert launcher.wait(30) == 130
 
 
-def test_containers_make_what_processes_make_and_each_restores_the_others(checkout: Path, finished: Finished) -> None:
-    done = contained(checkout, *CHEAP)
-    assert done.returncode == 0, done.stdout
+def test_containers_make_what_processes_make(made: Path, finished: Finished) -> None:
     for folder in MADE:
-        assert folder_digest(checkout / folder) == folder_digest(finished.folder / folder)
-    again = Finished(checkout, "", 0).run("pipelines", "run", *CHEAP)
-    assert again.returncode == 0, again.stdout
-    assert "reports: ran" not in again.stdout
-    shutil.rmtree(checkout / "data/findings")
-    restored = contained(checkout, "reports")
-    assert "reports: restored" in restored.stdout, restored.stdout
+        assert folder_digest(made / folder) == folder_digest(finished.folder / folder)
 
 
-def test_a_stages_own_status_is_kept(checkout: Path) -> None:
-    params = checkout / "params.yaml"
+def test_each_runner_restores_what_the_other_made(made: Path) -> None:
+    again = Finished(made, "", 0).run("pipelines", "run", "reports")
+    assert re.search(r"^reports +unchanged", again.stdout, re.MULTILINE), again.stdout
+    for restored_by in ("process", "docker"):
+        shutil.rmtree(made / "data/findings")
+        restored = Finished(made, "", 0).run("pipelines", "run", "--runner", restored_by, "reports")
+        assert re.search(r"^reports +restored", restored.stdout, re.MULTILINE), restored.stdout
+
+
+def test_a_stages_own_status_is_kept(made: Path) -> None:
+    params = made / "params.yaml"
     former = params.read_text(encoding="utf-8")
     content = yaml.safe_load(former)
     content["quality"]["min_images"] = 1_000_000
     params.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     try:
-        closed = contained(checkout, "quality@mimic_cxr")
+        closed = contained(made, "quality@mimic_cxr")
         assert (closed.returncode, "gate failed" in closed.stdout) == (3, True), closed.stdout
     finally:
         params.write_text(former, encoding="utf-8")
