@@ -27,7 +27,7 @@ def _layers(archive: tarfile.TarFile) -> Iterator[tarfile.TarFile]:
         if member.isfile() and (member.name.endswith("layer.tar") or member.name.startswith("blobs/")):
             content = archive.extractfile(member)
             try:
-                layer = tarfile.open(fileobj=content, mode="r|*", bufsize=BLOCK)
+                layer = tarfile.open(fileobj=content, mode="r|*", bufsize=BLOCK)  # noqa: SIM115 (closed below)
             except tarfile.ReadError:  # a description in JSON
                 continue
             with layer:
