@@ -80,10 +80,12 @@ def in_bytes(size: str) -> int:
 
 
 def _archives(workspace: Path) -> list[Path]:
-    """The archives of the run that lie on this machine outside its workspace."""
+    """The archives and the given weights of the run that lie on this machine outside its workspace."""
     params = yaml.safe_load((workspace / "params.yaml").read_text(encoding="utf-8"))
     roots = [dataset["root"] for dataset in params["datasets"].values()]
-    return [Path(root) for root in roots if "://" not in root and Path(root).is_absolute()]
+    init = params.get("pretrain", {}).get("init")  # a revision of its own may know no such key
+    roots += [init] if init else []
+    return [Path(root) for root in roots if ":/" not in root and Path(root).is_absolute()]
 
 
 def reads_store(stage: Stage, workspace: Path) -> bool:

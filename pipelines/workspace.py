@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from components.core.params import overlay, read_yaml, validate
+from components.core.params import REGISTERED, overlay, read_yaml, validate
 from components.core.records.whole import read_json
 from components.core.tracking import main_checkout
 from pipelines.stage import busy
@@ -119,6 +119,9 @@ def _refuse_relative_roots(content: Any) -> None:
             raise ValueError(
                 f"datasets.{name}.root: {root!r} is relative; a run in a workspace of its own needs an absolute path"
             )
+    init = content.get("pretrain", {}).get("init")  # an older revision knows no such key
+    if init is not None and not init.startswith(REGISTERED) and not Path(init).is_absolute():
+        raise ValueError(f"pretrain.init: {init!r} is relative; a run in a workspace of its own needs an absolute path")
 
 
 def resolve(revision: str) -> str:

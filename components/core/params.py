@@ -15,6 +15,7 @@ PhantomLayout = Literal[  # those that the phantom can draw
 Layout = Literal[PhantomLayout, "folder"]
 WITH_REPORTS: tuple[Layout, ...] = ("mimic_cxr", "folder")
 Objection = Literal["modality", "body_part", "burned_in"]
+REGISTERED = "models:/"  # how MLflow names a model of its registry
 RESERVED = frozenset({"folder", "forget"})  # commands that stand where a stage's command has the dataset
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -233,6 +234,11 @@ class Pretrain(Section):
     """The pretraining of MeDSLIP."""
 
     dataset: Name = Field(description="The dataset that is pretrained on; it must have reports.")
+    init: Annotated[str, Field(min_length=1)] | None = Field(
+        description="The weights it starts from, with their books: a model folder, or a registered model such as "
+        "models:/medslip@champion; null starts from random ones."
+    )
+    train: bool = Field(description="Whether it is trained; false takes the model of init as it is.")
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of weights, order, augmentation and negatives.")
     threads: int = Field(ge=1, le=256, description="CPU threads: equal threads, equal bytes.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(description="Lightning's name of the precision.")
@@ -259,6 +265,12 @@ class Pretrain(Section):
     model: Model
     objective: Objective
     augmentation: Augmentation
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> "Pretrain":
+        if not self.train and self.init is None:
+            raise ValueError("init must name the weights that are taken where train is false")
+        return self
 
     @model_validator(mode="after")
     def _paper_knows_no_soft_labels(self) -> "Pretrain":

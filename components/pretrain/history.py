@@ -96,7 +96,7 @@ class History:
         )
 
     def _note(self, step: int, row: dict[str, float]) -> None:
-        epoch = (step - 1) // self.order.steps_an_epoch
+        epoch = max(0, step - 1) // self.order.steps_an_epoch
         self.rows.append({"step": step, "epoch": epoch, **row})
         self.tracked.log_metrics(row, step=step)
 

@@ -23,7 +23,8 @@ def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
     for name in terms_in(losses[0]) if losses else []:
         left.plot([row["step"] for row in losses], [row[name] for row in losses], label=name.replace("_", " "))
     left.set(xlabel="step", ylabel="loss", title="Losses on training images")
-    left.legend()
+    if losses:
+        left.legend()
     for right in rest:
         right.plot([row["step"] for row in looks], [row["validation_auroc"] for row in looks], marker="o")
         right.set(xlabel="step", ylabel="macro AUROC", title="Validation patients, report truth", ylim=(0.4, 1.0))

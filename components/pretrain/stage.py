@@ -18,7 +18,8 @@ from components.core import model as model_room
 from components.core import paths, tracking
 from components.core.checkpoints import Checkpoints, digest_of
 from components.core.devices import device, node_count, process_count
-from components.core.model import Config, VisionLanguageModel, build, mends_of, save
+from components.core.model import OF_TRAINING, Config, VisionLanguageModel, build, load, mends_of, save
+from components.core.model.terms import terms_of_training
 from components.core.params import Params, Pretrain
 from components.core.records.whole import whole_file, whole_folder, write_json
 from components.core.state import state_folder
@@ -30,6 +31,7 @@ from components.pretrain.plot import plot_losses, terms_in
 from components.pretrain.task import Pretraining
 from components.pretrain.training import Training
 
+INITIAL_MODEL, INITIAL_RECEIPT = paths.INITIAL / "model", paths.INITIAL / "receipt.json"
 BOOKS = paths.KNOWLEDGE / "books.safetensors"
 LABELS = paths.FINDINGS / "labels.npz"
 PLOTS = paths.PLOTS / "pretrain"
@@ -54,18 +56,45 @@ def read_books(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return pathologies_PT.float(), anatomies_AT.float()
 
 
+def refuse_other_model(given: Config, wanted: Config) -> None:
+    """Weights of one model are no start for another.
+
+    Raises:
+        ValueError: form, sizes or mends of the forward pass differ.
+    """
+    shaping = {"form", "model", "mends"}
+    theirs, ours = (tracking.flatten(one.model_dump(mode="json", include=shaping)) for one in (given, wanted))
+    free = {"model.dropout", *(f"mends.{name}" for name in OF_TRAINING)}
+    for name in sorted((theirs.keys() | ours.keys()) - free):
+        if theirs.get(name) != ours.get(name):
+            raise ValueError(
+                f"pretrain.init is a model with {name} {theirs.get(name)}, the parameters say {ours.get(name)}"
+            )
+
+
 def build_model(settings: Pretrain) -> VisionLanguageModel:
-    """An untrained model; its weights are a function of the seed."""
-    pathologies_PT, anatomies_AT = read_books(BOOKS)
-    config = Config(
-        image_size=settings.image_size,
-        text_width=pathologies_PT.shape[1],
-        form=settings.objective.form,
-        model=settings.model,
-        mends=mends_of(settings.objective),
-    )
-    torch.manual_seed(settings.seed)
-    model = build(config, pathologies_PT, anatomies_AT)
+    """The model at its start: the given one, with its books, or one whose weights are a function of the seed.
+
+    Raises:
+        ValueError: books or given model are missing, or the given model is trained on and is not the parameters' one.
+    """
+    given = None if settings.init is None else load(INITIAL_MODEL)
+    if given is not None and not settings.train:
+        model = given
+    else:
+        pathologies_PT, anatomies_AT = read_books(BOOKS) if given is None else (given.book_p_PT, given.book_a_AT)
+        config = Config(
+            image_size=settings.image_size,
+            text_width=pathologies_PT.shape[1],
+            form=settings.objective.form,
+            model=settings.model,
+            mends=mends_of(settings.objective),
+        )
+        torch.manual_seed(settings.seed)
+        model = build(config, pathologies_PT, anatomies_AT)
+        if given is not None:
+            refuse_other_model(given.config, config)
+            model.load_state_dict(given.state_dict())
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
     return model.to(memory_format=layout)  # type: ignore[call-overload]
 
@@ -73,7 +102,7 @@ def build_model(settings: Pretrain) -> VisionLanguageModel:
 def state_of(settings: Pretrain, images: Path, examples: Examples) -> Path:
     """The folder where an unfinished training with these inputs, parameters and code keeps its checkpoints."""
     code = [path for folder in (MODEL_CODE, Path(__file__).parent) for path in sorted(folder.rglob("*.py"))]
-    inputs = [images / "manifest.parquet", LABELS, BOOKS, *code]
+    inputs = [images / "manifest.parquet", LABELS, BOOKS, *([INITIAL_RECEIPT] if settings.init else []), *code]
     return state_folder("pretrain") / digest_of(settings.model_dump(mode="json"), inputs, examples.shards)
 
 
@@ -96,7 +125,7 @@ def launched(settings: Pretrain) -> Fabric:
 
 
 def train(model: VisionLanguageModel, settings: Pretrain, examples: Examples, state: Path) -> Training:
-    """Train to the end, from the newest checkpoint that the folder `state` has.
+    """Train to the end, from the newest checkpoint that the folder `state` has; without training only look.
 
     The weights of the last step are the result. The learning rate has come down to its end by then, and a best epoch by
     validation would make the result hang on the few positives that a validation split has.
@@ -106,8 +135,9 @@ def train(model: VisionLanguageModel, settings: Pretrain, examples: Examples, st
         TryAgain: TERM came; the state has been saved.
     """
     fabric = launched(settings)
+    epochs = settings.epochs if settings.train else 0
     order = Order(
-        len(examples.train), settings.batch, settings.seed, settings.epochs, settings.accumulate,
+        len(examples.train), settings.batch, settings.seed, epochs, settings.accumulate,
         fabric.global_rank, fabric.world_size,
     )  # fmt: skip
     loading, validation = loaders(examples, settings, fabric.device, order)
@@ -132,8 +162,10 @@ def _sizes(split: Split) -> dict[str, int]:
 
 
 def _last_losses(rows: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of every term over the steps of the last epoch."""
+    """The mean of every term over the steps of the last epoch; empty without training."""
     losses = pd.DataFrame([row for row in rows if "loss" in row])
+    if losses.empty:
+        return {}
     losses["steps"] = losses["step"].diff().fillna(losses["step"])
     last = losses[losses["epoch"] == losses["epoch"].max()]
     return {
@@ -161,8 +193,21 @@ def trained(settings: Pretrain) -> tuple[Training, Examples, Path]:
     images = paths.IMAGES / settings.dataset
     examples = read_examples(images, LABELS, settings.uncertain)
     model = build_model(settings)
+    settings = settings.model_copy(update={"image_size": model.config.image_size})
     state = state_of(settings, images, examples)
     return train(model, settings, examples, state), examples, state
+
+
+def terms_seen(settings: Pretrain, examples: Examples) -> Any:
+    """How often the training saw each term, or null where that is unknown (see `core.model.terms`).
+
+    What is served is what the last training saw: a model that is trained on may have forgotten what only an earlier one
+    saw, and one that is taken as it is brings its own counts.
+
+    Raises:
+        ValueError: the model that is taken as it is says nothing about them.
+    """
+    return term_counts(examples.labels, examples.train) if settings.train else terms_of_training(INITIAL_MODEL)
 
 
 def follows() -> bool:
@@ -186,10 +231,12 @@ def run(params: Params, item: str) -> dict[str, Any]:
     with whole_folder(paths.PRETRAINED) as folder:
         with training.averaged():
             save(training.task.model, folder)
-        write_json(folder / "metrics.json", {**figures, "terms": term_counts(examples.labels, examples.train)})
+        write_json(folder / "metrics.json", {**figures, "terms": terms_seen(params.pretrain, examples)})
     rows = training.history.rows
+    history = pd.DataFrame(rows)
+    history = history.reindex(columns=history.columns.union(["step", "loss"], sort=False))  # what DVC plots
     with whole_file(PLOTS / "history.csv") as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g")
+        history.to_csv(temporary, index=False, float_format="%.6g")
     plot_losses(rows, PLOTS / "loss.png")
-    shutil.rmtree(state)
+    shutil.rmtree(state, ignore_errors=not params.pretrain.train)
     return figures

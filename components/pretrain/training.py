@@ -132,7 +132,7 @@ class Training:
         self.saved = step
 
     def run(self, training: DataLoader, validation: DataLoader) -> None:
-        """Train to the end.
+        """Train to the end; where there is no step to train, look at the model as it is.
 
         Raises:
             ValueError: the loss is not finite.
@@ -155,6 +155,8 @@ class Training:
                     progress.close()
                     self._stop(step, told)
         progress.close()
+        if not self.order.steps:
+            self.look(0, validation)
 
     def step(self, place: int, batches: Iterator[Batch]) -> tuple[dict[str, Tensor], float]:
         """One step of the optimiser: its terms, without a wait for the device, and its learning rate."""

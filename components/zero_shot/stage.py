@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from safetensors.torch import load_file
 
 from components.core import paths
 from components.core.devices import device
@@ -29,6 +30,8 @@ from components.zero_shot.predict import Answers, ask, batches, by_class
 from components.zero_shot.truth import Drawn, Truth, drawn_truth, label_truth, read_drawn, report_truth
 
 SPLITS = ("train", "validate", "test")
+BOOKS = paths.KNOWLEDGE / "books.safetensors"
+BOOK_TOLERANCE = 1e-3  # what another machine may make of the same text
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,14 @@ class Dataset:
     size: int
 
 
-def read_dataset(params: Params, name: str, shards: ImageShards, knows_text: bool) -> Dataset:
+def understands(model: VisionLanguageModel) -> bool:
+    """Whether definitions can be put to the model: the run's text encoder must be the one that made its books."""
+    ours_AT, theirs_AT = load_file(BOOKS)["anatomies"], model.book_a_AT
+    same = ours_AT.shape == theirs_AT.shape and torch.allclose(ours_AT, theirs_AT, atol=BOOK_TOLERANCE)
+    return model.knows_text and same
+
+
+def read_dataset(params: Params, name: str, shards: ImageShards, model: VisionLanguageModel) -> Dataset:
     """Read the tables of a dataset, for a model that can be asked for definitions or not.
 
     Raises:
@@ -77,7 +87,7 @@ def read_dataset(params: Params, name: str, shards: ImageShards, knows_text: boo
     has_reports = name == params.pretrain.dataset
     labelled = set(annotations["name"][annotations["kind"] == "label"])
     new = {key: text for key, text in params.zero_shot.open_vocabulary.items() if key in labelled}
-    described = new if knows_text else {}
+    described = new if new and understands(model) else {}
     own = class_map(params.datasets[name].layout) if labelled else {}
     own = {**{key: terms for key, terms in own.items() if key not in new}, **dict.fromkeys(new.keys() - described, ())}
     classes = {key: tuple(term for term in terms if term in served) for key, terms in own.items()}
@@ -270,7 +280,7 @@ def run(params: Params, name: str) -> dict[str, Any]:
     torch.set_num_threads(params.zero_shot.threads)
     shards = ImageShards(paths.IMAGES / name)
     model = load(paths.PRETRAINED)
-    dataset = read_dataset(params, name, shards, model.knows_text)
+    dataset = read_dataset(params, name, shards, model)
     answers = answers_of(dataset, shards, model, params.zero_shot.batch)
     truths = list(judged_truths(dataset, answers, params.zero_shot.min_severity))
     if not truths:

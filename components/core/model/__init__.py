@@ -9,10 +9,21 @@ Source: Fan et al., MeDSLIP: Medical Dual-Stream Language-Image Pre-training, ar
 """
 
 from components.core.model.checkpoint import load, save
-from components.core.model.config import Config, mends_of
+from components.core.model.config import OF_TRAINING, Config, mends_of
 from components.core.model.form import VisionLanguageModel
 from components.core.model.forms import build
 from components.core.model.medslip import MedSLIP, Outputs
 from components.core.params import Mends
 
-__all__ = ["Config", "MedSLIP", "Mends", "Outputs", "VisionLanguageModel", "build", "load", "mends_of", "save"]
+__all__ = [
+    "OF_TRAINING",
+    "Config",
+    "MedSLIP",
+    "Mends",
+    "Outputs",
+    "VisionLanguageModel",
+    "build",
+    "load",
+    "mends_of",
+    "save",
+]

@@ -14,7 +14,8 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from components.core.command import finish, guarded
 from components.core.model.checkpoint import load, save
 from components.core.model.published import from_published, read_published, write_published
-from components.core.records.whole import whole_folder
+from components.core.model.terms import UNKNOWN
+from components.core.records.whole import whole_folder, write_json
 from components.core.text.books import make_books
 from components.core.text.encoder import load_encoder
 from components.core.vocabulary import DEFINITIONS, PATHOLOGIES
@@ -52,6 +53,7 @@ def import_published(arguments: argparse.Namespace) -> None:
     model = from_published(state, books.pathologies, books.anatomies, left_out=arguments.leave_out)
     with whole_folder(arguments.out) as folder:
         save(model, folder)
+        write_json(folder / "metrics.json", UNKNOWN)
     print(f"{len(state) - len(arguments.leave_out)} tensors of {arguments.checkpoint} are in {arguments.out}")
     print("every one has its place, and only the books, which the text encoder made, are not from the checkpoint")
     for name in arguments.leave_out:

@@ -4,6 +4,9 @@ from pydantic import Field
 
 from components.core.params import Form, Mends, Model, Objective, Section
 
+# Mends that only the training knew: they leave no trace in how a trained model computes.
+OF_TRAINING = frozenset({"swapped_sides", "scaled_start", "negatives_from", "positive_weight"})
+
 
 class Config(Section):
     """Everything that the shape and the forward pass of a model depend on; saved beside its weights.

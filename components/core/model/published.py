@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from components.core.model.checkpoint import refuse_not_finite
-from components.core.model.config import Config
+from components.core.model.config import OF_TRAINING, Config
 from components.core.model.form import VisionLanguageModel
 from components.core.model.medslip import MedSLIP
 from components.core.params import Mends, Model, Trunk
@@ -30,9 +30,6 @@ IMAGE_SIZE = 224
 NAMED = 20  # tensors in a sentence that refuses a checkpoint
 PREFIX = "module."  # of a model that was trained in parallel
 OTHER_NAMES = {"disease_embedding_layer": "pathology_embedding_layer"}  # some files of the inference code say so
-
-# Mends that only the training knew: they leave no trace in how a trained model computes.
-OF_TRAINING = frozenset({"swapped_sides", "scaled_start", "negatives_from", "positive_weight"})
 
 STREAMS = {"p": "pathology", "a": "anatomy"}
 LAYER_PARTS = {"self_attention": "self_attn", "cross_attention": "multihead_attn", "expand": "linear1",
