@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from components.core import paths, tracking
-from components.core.model import load
 from components.core.params import REGISTERED, Params
 from components.core.records.digests import folder_digest
 from components.core.records.whole import whole_folder, write_json
@@ -40,11 +39,28 @@ def fetch(name: str, folder: Path) -> Path:
     return found[0]
 
 
+def checked(source: Path) -> int:
+    """How many parameters the model of a folder has.
+
+    Raises:
+        ValueError: it is none, corrupt or of another vocabulary, or does not say what its training saw.
+    """
+    from components.core.model import load  # seconds, which the many runs without given weights need not spend
+    from components.core.model.terms import terms_of_training
+
+    try:
+        model = load(source)
+        terms_of_training(source)
+    except ValueError as error:
+        raise ValueError(f"pretrain.init: {error}") from None
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def run(params: Params, item: str) -> dict[str, Any]:
     """Check and copy the model; `receipt.json` says by its digest which one it is, or null where none is given.
 
     Raises:
-        ValueError: there is no such model, or it is corrupt or of another vocabulary.
+        ValueError: there is no such model, or it cannot be used (see `checked`).
         TryAgain: the registry does not answer.
     """
     given = params.pretrain.init
@@ -53,13 +69,9 @@ def run(params: Params, item: str) -> dict[str, Any]:
             write_json(folder / "receipt.json", {"digest": None})
             return {"given": False}
         source = fetch(given, Path(temporary)) if given.startswith(REGISTERED) else Path(given)
-        try:
-            model = load(source)
-        except ValueError as error:
-            raise ValueError(f"pretrain.init: {error}") from None
+        parameters = checked(source)
         (folder / "model").mkdir()
         for name in MODEL_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, folder / "model" / name)
+            shutil.copyfile(source / name, folder / "model" / name)
         write_json(folder / "receipt.json", {"digest": folder_digest(folder / "model")})
-        return {"given": True, "parameters": sum(parameter.numel() for parameter in model.parameters())}
+        return {"given": True, "parameters": parameters}

@@ -9,7 +9,10 @@ import torch
 
 from components.core import paths
 from components.core.model import load
+from components.core.model.terms import UNKNOWN, served_pathologies
 from components.core.params import Params
+from components.core.records.whole import write_json
+from components.core.vocabulary import PATHOLOGIES
 from components.initial.stage import run as bring
 from components.pretrain.stage import build_model, run
 from tests.pretrain.conftest import CHANGES, settings
@@ -41,12 +44,23 @@ def test_a_model_taken_as_it_is_is_only_evaluated(given: Path, repository: Path)
     assert (paths.PLOTS / "pretrain" / "loss.png").is_file()
 
 
+def test_of_a_published_checkpoint_nobody_knows_what_was_seen(given: Path, repository: Path) -> None:
+    write_json(given / "metrics.json", UNKNOWN)
+    run(from_given(repository, given, train=False), "")
+    assert served_pathologies(paths.PRETRAINED) == PATHOLOGIES
+    (given / "metrics.json").unlink()
+    with pytest.raises(ValueError, match=r"^pretrain\.init: .*metrics\.json"):
+        from_given(repository, given, train=False)
+
+
 def test_training_starts_from_the_given_weights_and_books(given: Path, repository: Path) -> None:
     params = from_given(repository, given, seed=99)
     start = build_model(params.pretrain).state_dict()
     assert all(torch.equal(start[name], tensor) for name, tensor in load(given).state_dict().items())
+    write_json(paths.INITIAL / "model/metrics.json", UNKNOWN)
     run(params, "")
     assert (paths.PRETRAINED / WEIGHTS).read_bytes() != (given / WEIGHTS).read_bytes()
+    assert 0 < len(served_pathologies(paths.PRETRAINED)) < len(PATHOLOGIES)  # what the last training saw
 
 
 def test_the_receipt_tells_when_the_weights_are_other_ones(given: Path, repository: Path) -> None:

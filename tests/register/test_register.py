@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from components.core import tracking
+from components.core import paths, tracking
 from components.core.command import GateFailed, TryAgain, run_stage
 from components.core.gates import figure_in
 from components.core.model import Config, MedSLIP, Mends, load, save
+from components.core.model.terms import UNKNOWN
 from components.core.params import Params, read_yaml, validate
+from components.core.records.digests import folder_digest
 from components.core.records.whole import read_json, write_json
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
+from components.initial.stage import run as bring
 from components.register.stage import run
 
 SIZE = 32
@@ -98,6 +101,21 @@ assert "mlartifacts" in components.__file__, components.__file__
     assert set(answers) == set(TRAINED)  # what was never trained is not served
     for name in TRAINED:
         np.testing.assert_allclose(list(answers[name].values()), expected_BP[:, PATHOLOGIES.index(name)], atol=1e-5)
+
+
+def test_pretraining_can_start_from_what_is_registered(workspace: Path, params: Params) -> None:
+    write_json(workspace / "models/pretrained/metrics.json", UNKNOWN)
+    register(params)
+
+    def bring_in(name: str) -> None:
+        bring(params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"init": name})}), "")
+
+    bring_in("models:/medslip@champion")
+    assert folder_digest(paths.INITIAL / "model") == folder_digest(paths.PRETRAINED)
+    for name in ("models:/nobody@champion", "models:/medslip@nobody", "models:/medslip/99", "models:/medslip"):
+        with pytest.raises(ValueError, match=rf"^pretrain\.init: the registry has no {name} "):
+            bring_in(name)
+    assert folder_digest(paths.INITIAL / "model") == folder_digest(paths.PRETRAINED)
 
 
 def test_a_model_whose_gates_hold_gets_the_alias_once(workspace: Path, params: Params) -> None:

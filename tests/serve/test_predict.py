@@ -1,6 +1,7 @@
 """One radiograph in, findings, places and an overlay out."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ from components.core.dicom import render
 from components.core.model import load, save
 from components.core.model.config import Mends
 from components.core.model.medslip import MedSLIP
+from components.core.model.terms import UNKNOWN
 from components.core.records.letterbox import Letterbox
+from components.core.records.whole import write_json
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES, PATHOLOGY_INDEX
 from components.serve.findings import box_of, source_map
 from components.serve.predict import predict
@@ -50,6 +53,16 @@ def image(tmp_path: Path) -> Path:
 
 def told(out: Path) -> dict:
     return json.loads((out / "findings.json").read_text(encoding="utf-8"))
+
+
+def test_a_model_whose_training_is_unknown_answers_for_everything(model: Path, image: Path, tmp_path: Path) -> None:
+    published = tmp_path / "published"
+    shutil.copytree(model, published)
+    write_json(published / "metrics.json", UNKNOWN)
+    predict(image, published, tmp_path / "out", 0, 0.5, ())
+    found = {row["pathology"]: row["anatomy"] for row in told(tmp_path / "out")["findings"]}
+    assert set(found) == set(PATHOLOGIES)
+    assert set(found.values()) <= set(ANATOMIES) - {"unspecified", "other"}
 
 
 def test_probabilities_are_those_of_the_image_as_ingest_makes_it(model: Path, image: Path, tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 
+from components.core import paths
 from components.core.metrics.classification import Cases
 from components.core.params import ZeroShot
 from components.core.records.tables import read_table, write_table
 from components.zero_shot.predict import ask
-from components.zero_shot.stage import run
+from components.zero_shot.stage import run, understands
 from components.zero_shot.subgroups import by_subgroup
 from tests import evaluation_workspace as workspace
 
@@ -49,6 +51,15 @@ def figures(root, params):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         return {name: run(params, name) for name in ("mimic_cxr", "rsna_pneumonia")}
+
+
+def test_definitions_are_put_to_a_model_whose_books_the_text_encoder_of_the_run_made(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths.KNOWLEDGE.mkdir(parents=True)
+    model = workspace.untrained()
+    for book_AT, known in ((model.book_a_AT + 1e-5, True), (model.book_a_AT + 0.1, False), (torch.zeros(51, 6), False)):
+        save_file({"anatomies": book_AT}, paths.KNOWLEDGE / "books.safetensors")
+        assert understands(model) == known
 
 
 def predictions(root, name: str, kind: str):

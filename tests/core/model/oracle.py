@@ -169,15 +169,15 @@ class Published(nn.Module):
         }
 
     def losses(self, images_B1HW: Tensor, M: Tensor, drawn_p: Tensor, drawn_a: Tensor) -> dict[str, Tensor]:
-        """The five terms (dropout off), with the indices of the negatives given: [B, P, K] and [B, A, K]."""
+        """The five terms, with the indices of the negatives given: [B, P, K] and [B, A, K]."""
         out = self(images_B1HW)
         y_p, y_a = existence_targets(M)
         M_columns = M.transpose(1, 2)  # [B, P, A]
         return {
             "existence_p": existence(out["logits_p"], y_p),
             "existence_a": existence(out["logits_a"], y_a),
-            "prototype_p": prototype(out["z_p"], self.cl_fc_pathology, self.t_a, M_columns, drawn_p),
-            "prototype_a": prototype(out["z_a"], self.cl_fc_anatomy, self.t_p, M, drawn_a),
+            "prototype_p": prototype(self.d(out["z_p"]), self.cl_fc_pathology, self.t_a, M_columns, drawn_p),
+            "prototype_a": prototype(self.d(out["z_a"]), self.cl_fc_anatomy, self.t_p, M, drawn_a),
             "relation": relation(out["z_a"], out["z_p"], M),
         }
 

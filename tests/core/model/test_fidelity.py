@@ -1,8 +1,9 @@
-"""The published form against the oracle: forward, five losses, every gradient, in float64 with dropout off."""
+"""The published form against the oracle in float64: forward, five losses, every gradient; and where dropout is."""
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from components.core.model import Config, MedSLIP, Mends
 from components.core.model.losses import compute_losses, draw_negatives
@@ -37,15 +38,15 @@ def published(kind: str = "bottleneck", dropout: float = 0.0) -> Published:
     return oracle
 
 
-def sizes_of(kind: str) -> Model:
+def sizes_of(kind: str, dropout: float = 0.0) -> Model:
     trunk = Trunk(depths=DEPTHS, hidden_sizes=CHANNELS, embedding_size=STEM, layer_type=kind)  # type: ignore[arg-type]
-    return Model(trunk=trunk, width=WIDTH, decoder_layers=LAYERS, heads=HEADS, dropout=0.0)
+    return Model(trunk=trunk, width=WIDTH, decoder_layers=LAYERS, heads=HEADS, dropout=dropout)
 
 
-def ours(oracle: Published, kind: str = "bottleneck") -> MedSLIP:
+def ours(oracle: Published, kind: str = "bottleneck", dropout: float = 0.0) -> MedSLIP:
     torch.set_default_dtype(torch.float64)  # the oracle's weights, not rounded
     try:
-        return from_published(oracle.state_dict(), *books(), sizes=sizes_of(kind))
+        return from_published(oracle.state_dict(), *books(), sizes=sizes_of(kind, dropout))
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -106,8 +107,32 @@ def test_losses_and_every_gradient_are_the_published_ones(kind: str, training: b
         largest = max(float(gradient.abs().max()) for gradient in gradients[1])
         for my_gradient, gradient in zip(*gradients, strict=True):
             assert_same(my_gradient, gradient, scale=largest * 1e-3)
-    total = sum(expected.values(), torch.zeros((), dtype=torch.float64))
-    assert_same(mine.total(1, 1), total)
+    prototype = expected["prototype_p"] + expected["prototype_a"]
+    existence = expected["existence_p"] + expected["existence_a"]
+    assert_same(mine.total(0.3, 0.7), existence + 0.3 * prototype + 0.7 * expected["relation"])
+
+
+def scaled(values: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Stands for dropout: what it passes is known."""
+    return values * (1 + p) if training else values
+
+
+@MODES
+def test_dropout_is_where_the_published_model_has_it(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functional, "dropout", scaled)
+    labels_BAP = small_model.labels(3)
+    generator = torch.Generator().manual_seed(5)
+    drawn_p = draw_negatives((labels_BAP == 1).transpose(1, 2), NEGATIVES, generator)
+    drawn_a = draw_negatives(labels_BAP == 1, NEGATIVES, generator)
+    oracle = published(dropout=0.1).train(training)
+    model = ours(oracle, dropout=0.1).train(training)
+    expected, outputs = oracle(small_model.images(3)), model(small_model.images(3))
+    for name, mine in {"z_p": outputs.z_p_BPD, "z_a": outputs.z_a_BAD, "place": outputs.place_BAP,
+                       "logits_p": outputs.existence_p_BP2, "logits_a": outputs.existence_a_BA2}.items():  # fmt: skip
+        assert_same(mine, expected[name])
+    mine = compute_losses(outputs, labels_BAP, NEGATIVES, generator=torch.Generator().manual_seed(5))
+    for name, term in oracle.losses(small_model.images(3), labels_BAP, drawn_p, drawn_a).items():
+        assert_same(vars(mine)[name], term)
 
 
 def test_published_sizes_have_426_entries_and_21237572_parameters() -> None:

@@ -13,6 +13,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 from components.core.model import MedSLIP, load
 from components.core.model.__main__ import main
 from components.core.model.published import from_published, read_published, to_published, write_published
+from components.core.model.terms import served_pathologies
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 from tests import small_model
 from tests.core.model.oracle import Published
@@ -173,6 +174,7 @@ def test_the_command_line_imports_what_predicts_the_same_and_exports_it(
     status, said, _ = command("import-published", "published.pth", "--text-encoder", "bert", "--out", "model")
     assert status == 0
     assert said.startswith("426 tensors of published.pth are in model\n")
+    assert served_pathologies(tmp_path / "model") == PATHOLOGIES
     model = load(tmp_path / "model")
     oracle.t_p, oracle.t_a = model.book_p_PT, model.book_a_AT
     tokens = BertTokenizer.from_pretrained(str(tmp_path / "bert"))("It is located at trachea.", return_tensors="pt")
