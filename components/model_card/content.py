@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from components.core import paths
 from components.core.comparison import Comparison, read_comparison
 from components.core.gates import Verdict, judge_all
-from components.core.model.terms import served_pathologies
+from components.core.model.terms import served_pathologies, terms_of_training
 from components.core.params import Params
 from components.core.records.digests import folder_digest
 from components.core.records.whole import read_json
@@ -79,6 +79,9 @@ def content_of(params: Params) -> dict[str, Any]:
         "phantom_pictures": pictures_of(paths.PLOTS / "phantom"),
         "reports": list(readable(without_tables(read_json(paths.metrics_file("reports"))))),
         "knowledge": list(readable(read_json(paths.metrics_file("knowledge")))),
+        "given": params.pretrain.init,
+        "trained": params.pretrain.train,
+        "training_known": terms_of_training(paths.PRETRAINED) is not None,
         "seen": served_pathologies(paths.PRETRAINED),
         "verdicts": verdicts,
         "weights_digest": folder_digest(paths.PRETRAINED),

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from components.core.comparison.table import write_comparison
+from components.core.model.terms import UNKNOWN
 from components.core.params import Params, read_yaml, validate
 from components.core.vocabulary import PATHOLOGIES
 from components.model_card.estimates import Estimate, readable
@@ -119,6 +120,19 @@ def page(tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> str
     fill(tmp_path)
     run(params, "")
     return (tmp_path / "model_card/index.html").read_text(encoding="utf-8")
+
+
+def test_of_a_model_taken_as_it_is_the_page_does_not_say_what_it_was_trained_on(page: str, params: Params) -> None:
+    write(Path(), "models/pretrained/metrics.json", UNKNOWN)
+    taken = params.pretrain.model_copy(update={"init": "models:/paper@champion", "train": False})
+    run(params.model_copy(update={"pretrain": taken}), "")
+    other = Path("model_card/index.html").read_text(encoding="utf-8")
+    for text in ("1,400 steps", "pretrained on the radiographs", "It has seen\nno real patient", "both present and"):
+        assert text in page, text
+        assert text not in other, text
+    for text in ("<code>models:/paper@champion</code>", "images that this page does not describe",
+                 f"The findings that it answers for: {len(PATHOLOGIES)}"):  # fmt: skip
+        assert text in other, text
 
 
 class Elements(HTMLParser):

@@ -47,6 +47,18 @@ def test_meta_says_image_memory_shm_gpu_and_network(workspace: Path, repository:
     assert (listing.image, listing.gpu, listing.network, listing.shm) == ("medslip-data:local", False, "none", None)
 
 
+def test_given_weights_are_mounted_where_they_are_a_folder(workspace: Path, repository: Path) -> None:
+    bringing = stage(repository, "initial")
+    assert container(workspace, bringing).network == "host"  # the registry may be asked
+    params = workspace / "params.yaml"
+    written = params.read_text(encoding="utf-8")
+    for init, mounted in (("/given/model", True), ("models:/medslip@champion", False), ("null", False)):
+        params.write_text(f"{written}pretrain: {{init: '{init}'}}\n".replace("'null'", "null"), encoding="utf-8")
+        mounts = {str(one.path) for one in container(workspace, bringing).mounts if one.read_only}
+        assert ("/given/model" in mounts) == mounted
+        assert not any("models:" in path for path in mounts)
+
+
 def test_the_environment_is_a_list_and_no_secret_is_in_it(workspace: Path, repository: Path) -> None:
     environment = container(workspace, stage(repository, "pretrain")).environment
     assert environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5000"

@@ -118,6 +118,10 @@ def test_what_a_workspace_cannot_have_is_refused(inside: Path, content: Any) -> 
     content["datasets"]["mimic_cxr"]["root"] = "archives/mimic"
     with pytest.raises(ValueError, match=r"datasets\.mimic_cxr\.root: 'archives/mimic' is relative"):
         make_workspace(content)
+    content["datasets"]["mimic_cxr"]["root"] = "/archives/mimic"
+    content["pretrain"]["init"] = "models/earlier"
+    with pytest.raises(ValueError, match=r"pretrain\.init: 'models/earlier' is relative"):
+        make_workspace(content)
 
 
 def test_uncommitted_code_is_named(inside: Path) -> None:
