@@ -4,6 +4,7 @@ Everything here works in the current folder, which is the workspace; what it kee
 """
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -25,6 +26,8 @@ DVC_LOCK = Path(".dvc/tmp/lock")
 PATIENCE_SECONDS = 600.0
 STOPPED = 130
 BUSY = ("Unable to acquire lock", "it is being blocked by")
+DVC_CLAIMS = Path(".dvc/tmp/rwlock")  # who reads and writes what; DVC writes it in place
+TORN = "Unable to read RWLock-file"
 
 
 @dataclass(frozen=True)
@@ -150,11 +153,24 @@ def _status(folder: Path, dvc_status: int, text: str) -> int:
         return told
     if dvc_status < 0:  # DVC itself was ended by a signal
         return 128 - dvc_status
-    if any(sign in text for sign in BUSY):
+    if any(sign in text for sign in (*BUSY, TORN)):
         return TRY_AGAIN
     shell = re.findall(r"exited with (-?\d+)", text)
     code = int(shell[-1]) if shell else 1
     return 128 - code if code < 0 else code
+
+
+def _remove_torn_claims() -> None:
+    """Remove the list of claims that a DVC which was killed while it wrote has left: no other ever would again.
+
+    Nothing is lost by it: who works on a stage is told by our own locks.
+    """
+    try:
+        json.loads(DVC_CLAIMS.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError:
+        DVC_CLAIMS.unlink(missing_ok=True)
 
 
 def _how(folder: Path, status: int, text: str) -> str:
@@ -177,6 +193,8 @@ def _attempt(address: str, force: bool, folder: Path, show: Callable[[str], obje
         _sink(folder / "log", show),
     )
     text = (folder / "log").read_text(encoding="utf-8", errors="replace")
+    if TORN in text:
+        _remove_torn_claims()
     status = _status(folder, dvc_status, text)
     return status, _how(folder, status, text)
 

@@ -16,15 +16,14 @@ from components.core.model.checkpoint import CONFIG, VOCABULARY, WEIGHTS
 from components.core.params import Params, read_yaml, validate
 from components.core.records.labels import StudyLabels
 from components.core.records.whole import read_json
-from components.core.vocabulary import PATHOLOGIES
 from components.pretrain.stage import run as pretrain
 from components.zero_shot.stage import run as zero_shot
 from tests.finished_run import Finished
 
 pytestmark = pytest.mark.slow
 DATASET = "mimic_cxr"
-STANDARD_ERRORS = 3.92  # the width of a 95 % interval
 UNTRAINED_MODELS = 8
+SHUFFLES, SHORT_EPOCHS = 5, 5  # on labels that are not shuffled, as many epochs reach 0.65 to 0.75
 
 
 @pytest.fixture
@@ -69,20 +68,20 @@ def test_untrained_models_fall_to_chance(workspace: Path, params: Params) -> Non
 
 
 def test_shuffled_labels_fall_to_chance(workspace: Path, params: Params) -> None:
-    """Each pathology's labels go to other studies, each its own way.
+    """Several short trainings, since one says little: it still ranks patients by how striking their images are.
 
-    Were whole studies shuffled, every finding would be taught the same wrong studies, and all would lean to one side:
-    the macro figure would vary more from shuffle to shuffle than its interval over patients says.
+    That ranking is the same for every finding and runs either way, so that the macro figure of one training lies far on
+    either side of chance; what the labels gave away would show in all of them alike.
     """
     path = workspace / "data/findings/labels.npz"
     labels = StudyLabels.read(path)
-    random = np.random.default_rng(1)
-    order_PS = np.stack([random.permutation(len(labels.study_ids)) for _ in PATHOLOGIES])
-    cells = labels.cells.copy()
-    cells[:, 0] = order_PS[cells[:, 2], cells[:, 0]]
-    path.unlink()
-    StudyLabels(labels.study_ids, cells, labels.values).write(path)
-    pretrain(params, "")
-    macro = zero_shot(params, DATASET)["auroc"]["macro"]
-    error = (macro["high"] - macro["low"]) / STANDARD_ERRORS
-    assert abs(macro["value"] - 0.5) < 3 * error
+    short = params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"epochs": SHORT_EPOCHS})})
+    values = []
+    for seed in range(SHUFFLES):
+        order = np.random.default_rng(seed).permutation(len(labels.study_ids))
+        path.unlink()
+        StudyLabels(tuple(labels.study_ids[place] for place in order), labels.cells, labels.values).write(path)
+        pretrain(short, "")
+        values.append(zero_shot(short, DATASET)["auroc"]["macro"]["value"])
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    assert abs(np.mean(values) - 0.5) < 3 * error + 0.01

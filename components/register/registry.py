@@ -24,7 +24,16 @@ from components.register import served
 PACKAGES = ("mlflow", "numpy", "pandas", "pydantic", "pyyaml", "safetensors", "torch", "transformers")
 CORE = Path(model_room.__file__).parents[1]
 # What a loaded model needs of this project, and no more: the rest stays out of the registry.
-CODE = ("__init__.py", "explain.py", "model", "params.py", "records/__init__.py", "records/whole.py", "vocabulary")
+CODE = (
+    "__init__.py",
+    "explain.py",
+    "model",
+    "params.py",
+    "records/__init__.py",
+    "records/labels.py",
+    "records/whole.py",
+    "vocabulary",
+)
 
 
 def _copy_code(folder: Path) -> None:

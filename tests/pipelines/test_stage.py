@@ -193,3 +193,11 @@ def test_stages_of_one_workspace_run_at_once_ten_times_over(workspace: Path) -> 
             hashlib.md5((workspace / "in.txt").read_bytes()).hexdigest()
         }
     assert [run(address).how for address in addresses] == ["unchanged"] * 3
+
+
+@pytest.mark.parametrize("torn", ["", '{"read": {"in.txt": [{"pid": 12'])
+def test_a_list_of_claims_that_a_killed_dvc_left_half_written_is_passed_over(workspace: Path, torn: str) -> None:
+    (workspace / ".dvc/tmp").mkdir()
+    (workspace / ".dvc/tmp/rwlock").write_text(torn, encoding="utf-8")
+    assert run("copy").status == 0
+    assert (workspace / "out.txt").read_text(encoding="utf-8") == "one\n"

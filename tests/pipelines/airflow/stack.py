@@ -50,6 +50,7 @@ class Stack:
             "MEDSLIP_AIRFLOW_PORT": str(free_port()),
             "MEDSLIP_MLFLOW_PORT": str(free_port()),
             "MEDSLIP_AIRFLOW_ENVIRONMENT": str(repository / ".venv-airflow"),
+            "MEDSLIP_ARRIVALS_SCHEDULE": "0 0 1 1 *",  # no hour that strikes may look before the test does
         }
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
