@@ -66,8 +66,9 @@ def test_prepare_makes_a_workspace_and_says_what_the_run_uses(inside: Path) -> N
     assert run["forced"] == ["quality@mimic_cxr", "quality@rsna_pneumonia"]
     head = git("rev-parse", "HEAD", folder=inside)
     assert f"revision {head[:12]}, profile tiny" in run["note"]
-    assert "changed: pretrain.epochs = 3, " in run["note"]
-    assert f"finetune.tasks.mine = {MINE}" in run["note"]
+    note = "\n".join(run["note"])
+    assert "changed: pretrain.epochs = 3, " in note
+    assert f"finetune.tasks.mine = {MINE}" in note
     assert "pretrain" in run["stages"]
     parent = parent_of(request.run)
     assert parent.info.status == "RUNNING"
