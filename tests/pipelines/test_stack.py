@@ -77,6 +77,7 @@ def settings_of(stack: Stack) -> tuple[str, Any]:
     return done.stdout, yaml.safe_load(done.stdout)
 
 
+@pytest.mark.docker
 def test_compose_shows_no_secret_and_pins_every_image(stack: Stack) -> None:
     text, settings = settings_of(stack)
     assert not [key for key in keys_of(stack.secrets.folder) if key in text]
@@ -95,6 +96,7 @@ def test_compose_shows_no_secret_and_pins_every_image(stack: Stack) -> None:
     assert all(settings["services"][name]["restart"] == "unless-stopped" for name in running)
 
 
+@pytest.mark.docker
 def test_without_variables_the_file_is_valid(repository: Path) -> None:
     if shutil.which("docker-compose") is None:
         pytest.skip("Compose is not installed (Debian: apt-get install docker-compose)")
