@@ -8,6 +8,9 @@ from urllib.parse import quote
 import requests
 
 
+SECONDS = 90.0  # an answer may wait for SQLite's lock, as long as services.py allows, and a while longer
+
+
 class Refused(ValueError):
     """Airflow says no, and why."""
 
@@ -46,7 +49,7 @@ class Client:
         return cls(address, user, password)
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self.session.request(method, self.address + path, json=body, timeout=30)
+        answer = self.session.request(method, self.address + path, json=body, timeout=SECONDS)
         if answer.status_code >= 400:
             try:
                 reason = answer.json().get("detail", answer.text)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,9 @@ class Stack:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    @property
+    @cached_property
     def client(self) -> Client:
-        """Logged in to Airflow."""
+        """Logged in to Airflow, once."""
         return self.services.client()
 
     def trigger(self, **parameters: Any) -> str:
