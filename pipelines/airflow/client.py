@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import requests
 
-
 SECONDS = 90.0  # an answer may wait for SQLite's lock, as long as services.py allows, and a while longer
 
 
