@@ -1,6 +1,6 @@
 """The stage: read, ask the model, judge, write."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def answers_of(dataset: Dataset, shards: ImageShards, model: VisionLanguageModel
 
 
 def judged_truths(dataset: Dataset, answers: Answers, min_severity: float) -> Iterator[Judged]:
-    """Every kind of truth that the dataset has, the headline first: drawn, then labels, then reports."""
+    """Every kind of truth that the dataset has: drawn, then labels, then reports."""
     image_ids = dataset.asked["image_id"].tolist()
     visible: dict[str, tuple[str, ...]] = {name: (name,) for name in VISIBLE if name in dataset.served}
 
@@ -133,12 +133,22 @@ def judged_truths(dataset: Dataset, answers: Answers, min_severity: float) -> It
         return Judged(dataset.asked, truth, by_class(answers, classes))
 
     if dataset.drawn is not None:
-        yield judge(drawn_truth(dataset.drawn, image_ids, tuple(visible), min_severity), visible)
+        new = [name for name in dataset.described if (dataset.drawn.findings["pathology"] == name).any()]
+        shown = visible | {name: (name,) for name in new}
+        yield judge(drawn_truth(dataset.drawn, image_ids, tuple(shown), min_severity), shown)
     if dataset.classes:
         truth = label_truth(dataset.annotations, image_ids, tuple(dataset.classes))
         yield judge(truth, dataset.classes)
     if dataset.labels is not None:
         yield judge(report_truth(dataset.labels, dataset.asked["study_id"].tolist(), tuple(visible)), visible)
+
+
+def headline_first(dataset: Dataset, truths: Iterable[Judged]) -> list[Judged]:
+    """The truths, the headline's first: the labels where they ask for what the vocabulary lacks, else as they come.
+
+    Such a dataset was made for that one question, whatever else may be drawn in its images.
+    """
+    return sorted(truths, key=lambda judged: bool(dataset.described) and judged.truth.kind != "label")
 
 
 def places_of(dataset: Dataset, judged: Judged, names: tuple[str, ...], min_severity: float) -> list[Place]:
@@ -172,10 +182,14 @@ class Grounding:
 
 
 def grounding_of(dataset: Dataset, answers: Answers, truths: list[Judged], params: Params) -> Grounding | None:
-    """The places that grounding is judged by: the dataset's own where it has some, else those that were drawn."""
+    """The places that grounding is judged by: the dataset's own where it has some, else those that were drawn.
+
+    Of the drawn ones, those of the described classes alone where there are any: they are the dataset's own question.
+    """
     split_of = dict(zip(dataset.images["image_id"], dataset.images["split"], strict=True))
     for judged in sorted(truths, key=lambda judged: judged.truth.kind != "label"):
-        names = judged.declared(params.zero_shot)
+        declared = judged.declared(params.zero_shot)
+        names = tuple(name for name in declared if name in dataset.described) or declared
         places = [
             place
             for place in places_of(dataset, judged, names, params.zero_shot.min_severity)
@@ -282,7 +296,7 @@ def run(params: Params, name: str) -> dict[str, Any]:
     model = load(paths.PRETRAINED)
     dataset = read_dataset(params, name, shards, model)
     answers = answers_of(dataset, shards, model, params.zero_shot.batch)
-    truths = list(judged_truths(dataset, answers, params.zero_shot.min_severity))
+    truths = headline_first(dataset, judged_truths(dataset, answers, params.zero_shot.min_severity))
     if not truths:
         raise ValueError(f"{name} has no reports, no labels and no drawn truth: nothing says what is true")
     grounding = grounding_of(dataset, answers, truths, params)

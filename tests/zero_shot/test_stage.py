@@ -2,6 +2,7 @@ import hashlib
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +15,18 @@ from components.core import paths
 from components.core.metrics.classification import Cases
 from components.core.params import ZeroShot
 from components.core.records.tables import read_table, write_table
-from components.zero_shot.predict import ask
-from components.zero_shot.stage import run, understands
+from components.zero_shot.predict import Answers, ask
+from components.zero_shot.stage import (
+    Dataset,
+    all_figures,
+    grounding_of,
+    headline_first,
+    judged_truths,
+    run,
+    understands,
+)
 from components.zero_shot.subgroups import by_subgroup
+from components.zero_shot.truth import Drawn
 from tests import evaluation_workspace as workspace
 
 COUNT = 160
@@ -132,6 +142,40 @@ def test_a_definition_is_asked_beside_the_vocabulary_and_moves_none_of_its_answe
     assert np.array_equal(both.score_NQ[:, :1], plain.score_NQ)
     assert not np.allclose(both.score_NQ[:, 0], both.score_NQ[:, 1])
     assert both.maps_NQhw.shape == both.both_NQhw.shape == (4, 2, 3, 3)
+
+
+def test_a_dataset_s_own_question_is_the_headline_and_its_drawn_places_the_ground(params) -> None:
+    generator, count = np.random.default_rng(1), 60
+    ids, new = [f"image{number}" for number in range(count)], "covid"
+    images = pd.DataFrame({
+        "image_id": ids, "patient_id": ids, "split": ["train", "validate", "test", "test"] * (count // 4),
+        "sex": None, "age_band": None, "view": "PA", "scanner": None, "origin": None,
+    })  # fmt: skip
+    png = cv2.imencode(".png", np.full((8, 8), 255, np.uint8))[1].tobytes()
+    affine = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    findings = pd.DataFrame([
+        {"image_id": name, "pathology": finding, "severity": 0.9, "grade": "severe", "affine": affine,
+         "x": 0.0, "y": 0.0, "width": 8.0, "height": 8.0, "mask_png": png}
+        for place, name in enumerate(ids) for finding, every in ((new, 2), ("nodule", 3)) if place // 4 % every == 0
+    ])  # fmt: skip
+    labels = pd.DataFrame({
+        "image_id": ids, "name": new, "kind": "label", "value": [int(place // 4 % 2 == 0) for place in range(count)]
+    })  # fmt: skip
+    asked = images[images["split"] != "train"].reset_index(drop=True)
+    maps = generator.random((len(asked), 2, 3, 3)).astype(np.float32)
+    answers = Answers(tuple(asked["image_id"]), ("nodule", new), generator.random((len(asked), 2)), maps, maps)
+    dataset = Dataset(
+        images, asked, labels, Drawn(findings, frozenset(ids)), None, {new: (new,)}, (), {new: "A sentence."},
+        ("nodule",), 8,
+    )  # fmt: skip
+    truths = headline_first(dataset, judged_truths(dataset, answers, 0.5))
+    assert [(judged.truth.kind, judged.truth.names) for judged in truths] == [
+        ("label", (new,)), ("drawn", ("nodule", new))
+    ]  # fmt: skip
+    found = all_figures(dataset, truths, grounding_of(dataset, answers, truths, params), params)
+    assert (found["truth"], found["declared"]) == ("label", [new])
+    assert set(found["drawn_truth"]["declared"]) == {"nodule", new}
+    assert (found["grounding_truth"], set(found["pointing_game"]["per_class"])) == ("drawn", {new})
 
 
 def test_both_streams_are_judged_beside_the_one(figures) -> None:
