@@ -135,7 +135,10 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         patients=test["patients"],
         classes=_classes(figures, pointing.get("per_class", {})),
         groups=_groups(figures["subgroups"]),
-        described=list(figures["open_vocabulary"]),
+        described=[
+            f"{name} (nearest definitions: {', '.join(figures['nearest_terms'][name])})"
+            for name in figures["open_vocabulary"]
+        ],
         left_out=sorted(figures["too_few"]),
         not_served=figures.get("classes_not_served", []),
         pictures=pictures_of(paths.PLOTS / "zero_shot" / dataset, dataset),

@@ -1,6 +1,6 @@
 """The stage: read, ask the model, judge, write."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 
 from components.core import paths
 from components.core.devices import device
+from components.core.metrics.estimate import rounded
 from components.core.model import VisionLanguageModel, load
 from components.core.model.terms import served_pathologies
 from components.core.params import Params
@@ -21,7 +23,7 @@ from components.core.records.tables import read_table, write_table
 from components.core.records.views import FRONTAL
 from components.core.records.whole import whole_folder
 from components.core.text.encoder import load_encoder
-from components.core.vocabulary import VISIBLE, class_map
+from components.core.vocabulary import PATHOLOGIES, VISIBLE, class_map
 from components.zero_shot.classification import Judged, by_severity, figures_of
 from components.zero_shot.grounding import MapOf, grounding_figures, judged_places, map_reader, paired_difference
 from components.zero_shot.places import Place, annotated_places, drawn_places
@@ -31,6 +33,7 @@ from components.zero_shot.truth import Drawn, Truth, drawn_truth, label_truth, r
 
 SPLITS = ("train", "validate", "test")
 BOOKS = paths.KNOWLEDGE / "books.safetensors"
+NEAREST_SHOWN = 3  # terms beside a new definition
 BOOK_TOLERANCE = 1e-3  # what another machine may make of the same text
 
 
@@ -105,22 +108,48 @@ def read_dataset(params: Params, name: str, shards: ImageShards, model: VisionLa
     )
 
 
-def answers_of(dataset: Dataset, shards: ImageShards, model: VisionLanguageModel, batch: int) -> Answers:
-    """The model's answers for its vocabulary, and for what the open vocabulary describes.
+def encoded_definitions(dataset: Dataset) -> dict[str, torch.Tensor]:
+    """The text encoder's state [T] of each definition of the open vocabulary that the dataset has a class for.
 
     Raises:
         ValueError: something is described, and the text encoder is missing.
     """
+    if not dataset.described:
+        return {}
+    encoded = load_encoder(str(paths.TEXT_ENCODER)).encode(list(dataset.described.values()))
+    return dict(zip(dataset.described, encoded, strict=True))
+
+
+def nearest_terms(book_PT: torch.Tensor, described: Mapping[str, torch.Tensor]) -> dict[str, dict[str, float | None]]:
+    """The pathologies whose definitions are nearest to each new one, by cosine about the book's mean.
+
+    They tell whether the text encoder takes a sentence as it was meant: its query looks for what they look like.
+    """
+    mean_T = book_PT.mean(0)
+    unit_PT = functional.normalize(book_PT - mean_T, dim=-1)
+    cosines = {name: unit_PT @ functional.normalize(state_T - mean_T, dim=-1) for name, state_T in described.items()}
+    return {
+        name: {PATHOLOGIES[place]: rounded(float(cosine_P[place])) for place in cosine_P.topk(NEAREST_SHOWN).indices}
+        for name, cosine_P in cosines.items()
+    }
+
+
+def answers_of(
+    dataset: Dataset,
+    shards: ImageShards,
+    model: VisionLanguageModel,
+    batch: int,
+    described: Mapping[str, torch.Tensor],
+) -> Answers:
+    """The model's answers for its vocabulary, and for what the open vocabulary describes."""
     image_ids = dataset.asked["image_id"].tolist()
 
     def images() -> Iterator[torch.Tensor]:
         return batches(dataset.asked, shards, model.config.image_size, batch)
 
     answers = ask(model, images(), image_ids, dataset.served, device())
-    if not dataset.described:
+    if not described:
         return answers
-    encoded = load_encoder(str(paths.TEXT_ENCODER)).encode(list(dataset.described.values()))
-    described = dict(zip(dataset.described, encoded, strict=True))
     return answers + ask(model, images(), image_ids, list(described), device(), described)
 
 
@@ -295,12 +324,14 @@ def run(params: Params, name: str) -> dict[str, Any]:
     shards = ImageShards(paths.IMAGES / name)
     model = load(paths.PRETRAINED)
     dataset = read_dataset(params, name, shards, model)
-    answers = answers_of(dataset, shards, model, params.zero_shot.batch)
+    described = encoded_definitions(dataset)
+    answers = answers_of(dataset, shards, model, params.zero_shot.batch, described)
     truths = headline_first(dataset, judged_truths(dataset, answers, params.zero_shot.min_severity))
     if not truths:
         raise ValueError(f"{name} has no reports, no labels and no drawn truth: nothing says what is true")
     grounding = grounding_of(dataset, answers, truths, params)
     figures = all_figures(dataset, truths, grounding, params)
+    figures["nearest_terms"] = nearest_terms(model.book_p_PT.cpu(), described)
     with whole_folder(paths.PREDICTIONS / "zero_shot" / name) as folder:
         table = pd.concat([predictions_of(judged) for judged in truths], ignore_index=True)
         write_table(folder / "predictions.parquet", table, "predictions")

@@ -63,6 +63,7 @@ def fill(root: Path) -> None:
             )
         },
         "open_vocabulary": {"covid": "an opacity"},
+        "nearest_terms": {"covid": {"opacity": 0.9, "edema": 0.5}},
         "subgroups": {
             "sex": {
                 "F": {**estimate(0.84), "classes": ["effusion"], "images": 170, "patients": 110},
@@ -189,7 +190,11 @@ def test_groups_stand_beside_their_counts(page: str) -> None:
 
 
 def test_calibration_both_streams_and_what_was_never_seen_are_told(page: str) -> None:
-    for text in ("0.12 (0.07 to 0.17)", "both streams together: 0.58 (0.53 to 0.63)", "by a sentence: covid"):
+    for text in (
+        "0.12 (0.07 to 0.17)",
+        "both streams together: 0.58 (0.53 to 0.63)",
+        "a sentence: covid (nearest definitions: opacity, edema)",
+    ):
         assert text in page, text
 
 

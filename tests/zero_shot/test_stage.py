@@ -15,6 +15,7 @@ from components.core import paths
 from components.core.metrics.classification import Cases
 from components.core.params import ZeroShot
 from components.core.records.tables import read_table, write_table
+from components.core.vocabulary import PATHOLOGY_INDEX
 from components.zero_shot.predict import Answers, ask
 from components.zero_shot.stage import (
     Dataset,
@@ -22,6 +23,7 @@ from components.zero_shot.stage import (
     grounding_of,
     headline_first,
     judged_truths,
+    nearest_terms,
     run,
     understands,
 )
@@ -142,6 +144,14 @@ def test_a_definition_is_asked_beside_the_vocabulary_and_moves_none_of_its_answe
     assert np.array_equal(both.score_NQ[:, :1], plain.score_NQ)
     assert not np.allclose(both.score_NQ[:, 0], both.score_NQ[:, 1])
     assert both.maps_NQhw.shape == both.both_NQhw.shape == (4, 2, 3, 3)
+
+
+def test_the_definitions_nearest_to_a_new_one_are_told() -> None:
+    book_PT = workspace.untrained().book_p_PT
+    found = nearest_terms(book_PT, {"new": book_PT[PATHOLOGY_INDEX["edema"]] + 0.1 * book_PT[PATHOLOGY_INDEX["mass"]]})
+    assert next(iter(found["new"])) == "edema"
+    assert len(found["new"]) == 3
+    assert found["new"]["edema"] > 0.9
 
 
 def test_a_dataset_s_own_question_is_the_headline_and_its_drawn_places_the_ground(params) -> None:
