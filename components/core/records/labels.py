@@ -1,5 +1,7 @@
 """The label tensor of a dataset's studies: sparse on disk, dense [B, A, P] in use."""
 
+import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +31,20 @@ class StudyLabels:
     values: npt.NDArray[np.int8]
 
     def write(self, path: Path) -> None:
-        """Write as .npz, whole; equal labels give equal bytes."""
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                version=np.int64(VERSION),
-                shape=np.array([len(ANATOMIES), len(PATHOLOGIES)], np.int64),
-                study_ids=np.array(self.study_ids, dtype=np.str_),
-                cells=self.cells.astype(np.int32),
-                values=self.values.astype(np.int8),
-            )
+        """Write as .npz, whole; equal labels give equal bytes, whichever Python writes them."""
+        arrays = {
+            "version": np.array(VERSION, np.int64),
+            "shape": np.array([len(ANATOMIES), len(PATHOLOGIES)], np.int64),
+            "study_ids": np.array(self.study_ids, dtype=np.str_),
+            "cells": self.cells.astype(np.int32),
+            "values": self.values.astype(np.int8),
+        }
+        # np.savez forces ZIP64 on its members, whose heads differ between releases of Python.
+        with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for name, array in arrays.items():
+                content = io.BytesIO()
+                np.lib.format.write_array(content, array, allow_pickle=False)
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
 
     @classmethod
     def read(cls, path: Path) -> "StudyLabels":

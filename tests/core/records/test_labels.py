@@ -1,5 +1,6 @@
 """The label tensor: sparse on disk, the same dense, and never mixed up between studies."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.values, LABELS.values)
     again.write(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_the_bytes_say_nothing_of_the_python_that_wrote_them(tmp_path: Path) -> None:
+    LABELS.write(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        heads = {(info.create_version, info.extract_version, info.extra) for info in archive.infolist()}
+    assert heads == {(zipfile.DEFAULT_VERSION, zipfile.DEFAULT_VERSION, b"")}
 
 
 def test_the_dense_tensor_follows_the_order_asked_for() -> None:
