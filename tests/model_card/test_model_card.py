@@ -94,7 +94,9 @@ def fill(root: Path) -> None:
     (root / "comparisons").mkdir()
     write_comparison(COMPARISON, root / "comparisons")
     (root / "requirements").mkdir(exist_ok=True)
-    (root / "requirements/components.lock").write_text("torch==2\n", encoding="utf-8")
+    (root / "requirements/components.lock").write_text(
+        "imagecodecs==2.3.4 \\\n    --hash=sha256:0\npydicom==1.2.3 \\\n    --hash=sha256:0\n", encoding="utf-8"
+    )
     write(root, "metrics/pretrain.json", {"train": {"images": 1000}, "parameters": 654321, "steps": 1400})
     write(root, "metrics/reports.json", {"reports": 1200, "studies": {"effusion": {"present": 1}}})
     write(root, "metrics/knowledge.json", {"pathologies": {"mean_pairwise_cosine": 0.1234567}})
@@ -233,6 +235,7 @@ def test_the_same_content_stands_in_json(page: str, tmp_path: Path) -> None:
     assert card["diagnoses"][0]["pictures"][0]["title"] == "ROC curves"
     assert "base64" not in json.dumps(card)
     assert set(card["environment"]) >= {"torch", "numpy", "lock file"}
+    assert (card["environment"]["pydicom"], card["environment"]["imagecodecs"]) == ("1.2.3", "2.3.4")
 
 
 def test_each_finding_stands_beside_its_mean_position(page: str) -> None:
