@@ -18,22 +18,27 @@ TRUTH, PREDICTED = "tab:green", "tab:orange"
 
 
 def chosen_rows(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """The best, the median and the worst row of the test split; of equal Dice the first by the image's id."""
+    """The best, the median and the worst row of the test split; of equal Dice the first by the image's id.
+
+    No row stands twice: of two there are the best and the median, of one the best.
+    """
     rows = table[(table["split"] == "test") & table["dice"].notna()]
     rows = rows.sort_values(["dice", "image_id"], ascending=[False, True]).reset_index(drop=True)
-    if rows.empty:
-        return {}
-    return {"best": rows.iloc[0], "median": rows.iloc[len(rows) // 2], "worst": rows.iloc[-1]}
+    place_of = {"best": 0, "median": len(rows) // 2, "worst": len(rows) - 1}
+    first = {place: word for word, place in reversed(place_of.items()) if 0 <= place < len(rows)}
+    return {word: rows.iloc[place] for place, word in sorted(first.items())}
 
 
 def draw_overlays(table: pd.DataFrame, test: Labelled, shards: ImageShards, path: Path) -> None:
-    """Both outlines on the three images; no picture where no test image has a finding."""
+    """Both outlines on the chosen images; no picture where no test image has a finding."""
     chosen = chosen_rows(table)
     if not chosen:
         return
     place_of = {image: place for place, image in enumerate(test.images["image_id"])}
-    figure, all_axes = plt.subplots(1, len(chosen), figsize=(9, 3.8), dpi=100, layout="constrained")
-    for axes, (word, row) in zip(all_axes, chosen.items(), strict=True):
+    figure, all_axes = plt.subplots(
+        1, len(chosen), figsize=(3 * len(chosen), 3.8), dpi=100, layout="constrained", squeeze=False
+    )
+    for axes, (word, row) in zip(all_axes[0], chosen.items(), strict=True):
         place = place_of[row["image_id"]]
         image_SS = shards[int(test.images["shard"][place]), int(test.images["row"][place])]
         axes.imshow(image_SS, cmap="gray", vmin=0, vmax=255)

@@ -26,7 +26,10 @@ def headline_of(figures: Mapping[str, Any], share: str, start: str) -> Mapping[s
 
 
 def draw_shares(figures: Mapping[str, Any], path: Path) -> None:
-    """The headline figure with its interval at every share; shares stand side by side, evenly spaced."""
+    """The headline figure with its interval at every share; shares stand side by side, evenly spaced.
+
+    No picture where no start has the figure at any share.
+    """
     figure, axes = plt.subplots(figsize=(5.6, 4), dpi=100, layout="constrained")
     shares = list(figures["shares"])
     for start, (colour, marker, shift) in STYLES.items():
@@ -52,5 +55,5 @@ def draw_shares(figures: Mapping[str, Any], path: Path) -> None:
     axes.set_xlim(-0.4, len(shares) - 0.6)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="lower right")
-    figure.savefig(path, format="png", metadata={"Software": None})
+        figure.savefig(path, format="png", metadata={"Software": None})
     plt.close(figure)

@@ -126,10 +126,12 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         other_truths=[
             (words, Estimate.of(figures[f"{kind}_truth"]["auroc"]["macro"]))
             for kind, words in TRUTHS.items()
-            if f"{kind}_truth" in figures
+            if figures.get(f"{kind}_truth", {}).get("declared")
         ],
         severities=[
-            (grade, Estimate.of(row["auroc"]["macro"])) for grade, row in figures.get("by_severity", {}).items()
+            (grade, Estimate.of(row["auroc"]["macro"]))
+            for grade, row in figures.get("by_severity", {}).items()
+            if row["auroc"]["per_class"]
         ],
         images=test["images"],
         patients=test["patients"],

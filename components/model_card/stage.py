@@ -1,5 +1,6 @@
 """The stage: from the files of the workspace to model_card/index.html, and the same content as card.json."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from components.model_card.summary import write_summary
 FOLDER = Path(__file__).parent
 
 
+def in_words(name: str) -> str:
+    """A cell's name as people write it: `temperature_0_07` is "temperature 0.07"."""
+    return re.sub(r"(?<=\d)_(?=\d)", ".", name).replace("_", " ")
+
+
 def render(content: dict[str, Any]) -> str:
     """The page; every value is escaped, and one that the template lacks is an error."""
     environment = Environment(
@@ -23,6 +29,7 @@ def render(content: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["in_words"] = in_words
     return environment.get_template("page.html").render(content, style=(FOLDER / "style.css").read_text("utf-8"))
 
 

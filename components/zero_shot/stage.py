@@ -292,6 +292,8 @@ def draw(
     for judged in truths:
         which = "" if judged is truths[0] else f"_{judged.truth.kind}"
         cases = judged.cases("test").selected(judged.declared(params.zero_shot))
+        if not cases.names:
+            continue
         draw_roc(cases, folder / f"roc{which}.png")
         draw_reliability(cases, folder / f"reliability{which}.png")
     if grounding is not None and params.zero_shot.overlays:

@@ -15,7 +15,7 @@ from components.core.model.terms import UNKNOWN
 from components.core.params import Params, read_yaml, validate
 from components.core.vocabulary import PATHOLOGIES
 from components.model_card.estimates import Estimate, readable
-from components.model_card.stage import run
+from components.model_card.stage import in_words, run
 from tests.core.comparison.test_table import COMPARISON
 
 HOSTILE = '<script>alert("x")</script>'
@@ -75,8 +75,11 @@ def fill(root: Path) -> None:
             **estimate(0.55), "baseline_mean_position": estimate(0.21), "difference": estimate(0.34),
             "per_class": {"effusion": {"value": 0.51, "baseline": 0.94, "n": 12}},
         },
-        "by_severity": {"mild": {"auroc": {"macro": estimate(0.66)}}},
-        "report_truth": {"auroc": {"macro": estimate(0.77)}},
+        "by_severity": {
+            "mild": {"auroc": {"macro": estimate(0.66), "per_class": {"effusion": estimate(0.66)}}},
+            "severe": {"auroc": {"macro": estimate(None), "per_class": {}}},
+        },
+        "report_truth": {"auroc": {"macro": estimate(0.77)}, "declared": ["effusion"]},
         "iou": estimate(0.3),
         "dice": estimate(0.4),
     }  # fmt: skip
@@ -217,7 +220,7 @@ def test_what_does_not_differ_is_said_not_to(page: str) -> None:
     rows = page.split('id="comparisons"')[1].split("<h2")[0].split("<tr>")
     said = {cell: next(row for row in rows if f">{cell}</th>" in row) for cell in ("medslip", "worse", "alike")}
     assert "reference" in said["medslip"]
-    assert "-0.100 (-0.140 to -0.060)</td><td>worse" in said["worse"]
+    assert '-0.100 (-0.140 to -0.060)</td><td class="estimate">worse' in said["worse"]
     assert "does not differ" in said["alike"]
 
 
@@ -302,3 +305,23 @@ def test_figures_read_as_words() -> None:
         ("a b, d", "1, 2"),
         ("e", "yes"),
     ]
+
+
+def test_a_dataset_without_a_class_of_enough_cases_has_no_empty_table(page: str, params: Params) -> None:
+    assert "Findings of grade mild alone" in page
+    assert "Findings of grade severe alone" not in page
+    figures = json.loads(Path("metrics/zero_shot/mimic_cxr.json").read_text(encoding="utf-8"))
+    for name in ("auroc", "average_precision", "f1", "calibration_error", "brier_score"):
+        figures[name] = {"macro": {"value": None, "why": "few"}, "per_class": {}}
+    write(Path(), "metrics/zero_shot/mimic_cxr.json", figures)
+    run(params, "")
+    other = Path("model_card/index.html").read_text(encoding="utf-8")
+    assert "No class has enough cases for a figure." in other
+    assert "Classes with enough cases" not in other
+    assert "Macro AUROC <strong>" not in other
+
+
+def test_names_of_cells_are_words() -> None:
+    assert [in_words(name) for name in ("temperature_0_07", "no_positions", "crops_of_0_6")] == [
+        "temperature 0.07", "no positions", "crops of 0.6"
+    ]  # fmt: skip

@@ -32,8 +32,12 @@ def runs_of(mask: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> str:
 
 
 def shard_mask_png(runs: str, letterbox: Letterbox) -> bytes:
-    """The mask in shard pixels [S, S], as PNG: 255 where at least half of a pixel is covered, 0 elsewhere."""
+    """The mask in shard pixels [S, S], as PNG: 255 where at least half of a pixel is covered, 0 elsewhere.
+
+    A mask too small or thin to cover half of any pixel keeps those that it covers most, so that no finding is lost.
+    """
     covered_SS = letterbox.apply(mask_of(runs, letterbox.rows, letterbox.columns).astype(np.float32))
-    done, png = cv2.imencode(".png", np.where(covered_SS >= 128, np.uint8(255), np.uint8(0)))
+    least = min(128, max(1, int(covered_SS.max())))
+    done, png = cv2.imencode(".png", np.where(covered_SS >= least, np.uint8(255), np.uint8(0)))
     assert done
     return png.tobytes()

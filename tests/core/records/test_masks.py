@@ -27,3 +27,11 @@ def test_a_mask_lies_where_its_image_does() -> None:
     assert (mask_SS[:, 10:20] == 255).all()
     assert not mask_SS[:, :10].any()
     assert not mask_SS[:, 20:].any()
+
+
+@pytest.mark.parametrize("runs", ["1640 2", "1640 1 1720 1 1800 1", "1640 40"])
+def test_a_mask_smaller_or_thinner_than_a_pixel_is_not_lost(runs: str) -> None:
+    letterbox = Letterbox.of(80, 80, 20)  # a pixel of the shard is 4 x 4 of the source
+    mask_SS = cv2.imdecode(np.frombuffer(shard_mask_png(runs, letterbox), np.uint8), cv2.IMREAD_GRAYSCALE)
+    covered_SS = mask_of(runs, 80, 80).reshape(20, 4, 20, 4).mean((1, 3))
+    assert np.array_equal(mask_SS > 0, covered_SS == covered_SS.max())
