@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from components.core.params import validate
-from components.phantom import mimic_cxr, rsna_pneumonia
+from components.phantom import covidx_cxr4, mimic_cxr, nih_cxr14, rsna_pneumonia, siim_acr
 from components.phantom.archive import PlannedImage
 from components.phantom.study import DEVICES, OCCURRENCES
 
@@ -21,7 +21,7 @@ STUDIES = 1500
 @pytest.fixture(scope="module")
 def planned(repository: Path) -> dict[str, list[PlannedImage]]:
     content = yaml.safe_load((repository / "params.yaml").read_text(encoding="utf-8"))
-    content["phantom"]["studies"] = {"mimic_cxr": STUDIES, "rsna_pneumonia": STUDIES}
+    content["phantom"]["studies"] = dict.fromkeys(content["phantom"]["studies"], STUDIES)
     settings = validate(content).phantom
     folder = Path("unused")
     return {
@@ -31,10 +31,18 @@ def planned(repository: Path) -> dict[str, list[PlannedImage]]:
             for study in mimic_cxr.planned_images(job)
             for image in study
         ],
-        "rsna_pneumonia": [
-            rsna_pneumonia.planned_image(job) for job in rsna_pneumonia.plan("rsna_pneumonia", folder, settings)
+        "nih_cxr14": [
+            image
+            for job in nih_cxr14.plan("nih_cxr14", folder, settings)
+            for image in nih_cxr14.planned_images(job)
         ],
-    }
+        **{
+            name: [layout.planned_image(job) for job in layout.plan(name, folder, settings)]
+            for name, layout in (
+                ("rsna_pneumonia", rsna_pneumonia), ("siim_acr", siim_acr), ("covidx_cxr4", covidx_cxr4)
+            )
+        },
+    }  # fmt: skip
 
 
 def columns_of(images: list[PlannedImage]) -> pd.DataFrame:
@@ -76,11 +84,28 @@ SEEN_BY_NOTHING = [name for name in OCCURRENCES if name not in DEVICES][::2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["mimic_cxr", "rsna_pneumonia"])
+@pytest.mark.parametrize("layout", ["mimic_cxr", "rsna_pneumonia", "nih_cxr14", "siim_acr"])
 def test_headers_and_tables_tell_no_finding(planned: dict[str, list[PlannedImage]], layout: str) -> None:
-    found = aurocs(planned[layout], SEEN_BY_NOTHING, columns_of(planned[layout]))
+    asked = [name for name in SEEN_BY_NOTHING if layout != "nih_cxr14" or name in nih_cxr14.CLASSES]
+    if layout == "siim_acr":
+        asked = [siim_acr.PNEUMOTHORAX, *asked[:2]]
+    found = aurocs(planned[layout], asked, columns_of(planned[layout]))
     assert abs(np.mean(list(found.values())) - 0.5) < 0.04, found
     assert max(found.values()) < 0.64, found
+
+
+@pytest.mark.parametrize("origin", [name for name, share in covidx_cxr4.POSITIVES.items() if 0 < share < 1])
+def test_within_a_collection_nothing_but_the_image_tells_covid(
+    planned: dict[str, list[PlannedImage]], origin: str
+) -> None:
+    """Two published collections hold one class only: across collections the scanner tells the class, as in life."""
+    images = [image for image in planned["covidx_cxr4"] if image.shot.patient_id.startswith(f"{origin}/")]
+    facts = columns_of(images)
+    facts["test"] = [float(image.shot.image_id.startswith("test/")) for image in images]
+    facts["findings"] = [
+        float(sum(one.pathology != covidx_cxr4.COVID for one in image.study.findings)) for image in images
+    ]
+    assert abs(aurocs(images, [covidx_cxr4.COVID], facts)[covidx_cxr4.COVID] - 0.5) < 0.09
 
 
 def test_a_leak_would_be_found(planned: dict[str, list[PlannedImage]]) -> None:
