@@ -197,8 +197,26 @@ def _written(stage: Stage, container: Container) -> Iterator[Path]:
     )
 
 
+def share_key(user: int, group: int) -> None:
+    """Let a container's user read the pseudonym key, which stays whose it is; where that is root's, through the group.
+
+    Raises:
+        ValueError: there is no key, or that user may not read it and we are not root.
+    """
+    key = key_file().absolute()
+    if not key.is_file():
+        raise ValueError(f"no pseudonym key at {key}: make one with `make setup` or set {KEY_FILE_VARIABLE}")
+    owner = key.stat()
+    readable = owner.st_uid == user or (owner.st_gid == group and owner.st_mode & 0o040)
+    if not readable and os.geteuid() != 0:
+        raise ValueError(f"{key} is not of user {user}, whom the container runs as: chown {user}:{group} {key}")
+    if not readable:
+        os.chown(key, -1, group)
+        key.chmod(0o640)
+
+
 def hand_over(stage: Stage, container: Container) -> None:
-    """Make a container's folders, and where root starts it, give its user what it writes, and the key.
+    """Make a container's folders, and where root starts it, give its user what it writes, and let it read the key.
 
     The workspace's own folder stays its owner's and is opened to the user's group: git trusts no repository of others.
 
@@ -209,20 +227,18 @@ def hand_over(stage: Stage, container: Container) -> None:
         path.mkdir(parents=True, exist_ok=True)
     (container.folder / STATE).mkdir(parents=True, exist_ok=True)
     user, group = map(int, container.user.split(":"))
-    key = key_file().absolute()
-    if not key.is_file():
-        raise ValueError(f"no pseudonym key at {key}: make one with `make setup` or set {KEY_FILE_VARIABLE}")
-    if os.geteuid() == 0:
-        for shared in (container.folder, (container.folder / STATE).parent):
-            os.chown(shared, -1, group)
-            shared.chmod(shared.stat().st_mode | 0o070)
-        for path in (key, *(path for top in _written(stage, container) for path in _within(top))):
-            with suppress(FileNotFoundError):  # another stage of the workspace has removed it
-                if path.lstat().st_uid != user:
-                    os.chown(path, user, group, follow_symlinks=False)
-    for path in (container.folder, key):
-        owner = path.stat().st_uid
-        if os.geteuid() != 0 and owner != user:
+    share_key(user, group)
+    if os.geteuid() != 0:
+        if container.folder.stat().st_uid != user:
             raise ValueError(
-                f"{path} is not of user {user}, whom the container runs as: chown -R {user}:{group} {path}"
+                f"{container.folder} is not of user {user}, whom the container runs as: "
+                f"chown -R {user}:{group} {container.folder}"
             )
+        return
+    for shared in (container.folder, (container.folder / STATE).parent):
+        os.chown(shared, -1, group)
+        shared.chmod(shared.stat().st_mode | 0o070)
+    for path in (path for top in _written(stage, container) for path in _within(top)):
+        with suppress(FileNotFoundError):  # another stage of the workspace has removed it
+            if path.lstat().st_uid != user:
+                os.chown(path, user, group, follow_symlinks=False)

@@ -71,8 +71,8 @@ class Services:
         self.passwords = self.folder / "passwords.json"
         self.ports_file = self.folder / "ports.json"
         former = read_json(self.ports_file) if self.ports_file.is_file() else {}
-        self.airflow = f"http://127.0.0.1:{_port('MEDSLIP_AIRFLOW_PORT', former.get('airflow', 8080))}"
-        self.mlflow = f"http://127.0.0.1:{_port('MEDSLIP_MLFLOW_PORT', former.get('mlflow', 5000))}"
+        self.airflow = f"http://127.0.0.1:{port_of('MEDSLIP_AIRFLOW_PORT', former.get('airflow', 8080))}"
+        self.mlflow = f"http://127.0.0.1:{port_of('MEDSLIP_MLFLOW_PORT', former.get('mlflow', 5000))}"
 
     def password(self) -> str:
         """The password, made at the first start."""
@@ -349,7 +349,12 @@ def _number(address: str) -> int:
     return int(address.rsplit(":", 1)[1])
 
 
-def _port(variable: str, default: int) -> int:
+def port_of(variable: str, default: int) -> int:
+    """The port that a variable of the environment names, or the one it has by itself.
+
+    Raises:
+        ValueError: it is none.
+    """
     given = os.environ.get(variable) or str(default)
     if not given.isdigit() or not 1 <= int(given) <= 65_535:
         raise ValueError(f"{variable} is {given!r}: a port between 1 and 65535 is allowed")

@@ -24,6 +24,8 @@ from components.core.command import guarded
 from components.core.pseudonyms import KEY_FILE_VARIABLE, key_file, make_key
 from components.core.tracking import main_checkout
 from pipelines.backup import Place, backup, restore, told, told_of
+from pipelines.containers import share_key
+from pipelines.services import port_of
 from pipelines.workspace import dvc
 
 PROJECT = "medslip"
@@ -124,7 +126,7 @@ class Stack:
         owner = self.main.stat()
         self.owner = (owner.st_uid, owner.st_gid) if owner.st_uid else (UNPRIVILEGED, UNPRIVILEGED)
         self.secrets = Secrets(key_file().absolute().parent / "stack", self.owner)
-        self.ports = {name: _port(f"MEDSLIP_{name}_PORT", port) for name, port in PORTS.items()}
+        self.ports = {name: port_of(f"MEDSLIP_{name}_PORT", port) for name, port in PORTS.items()}
         self.store = f"http://127.0.0.1:{self.ports['S3']}"
 
     def environment(self) -> dict[str, str]:
@@ -196,6 +198,7 @@ class Stack:
             ValueError: a port is taken, there is no engine or image, or a service does not become healthy.
         """
         make_key()
+        share_key(*self.owner)
         self.secrets.make()
         self.refuse_taken_ports()
         self.compose("up", "--detach", "postgres", "store", show=True)
@@ -289,13 +292,6 @@ def make_buckets(client: Any) -> None:
         except ValueError:
             told(partial(client.create_bucket, Bucket=bucket), f"bucket {bucket}")
         told(partial(client.put_bucket_policy, Bucket=bucket, Policy=json.dumps(policy_of(bucket))), f"bucket {bucket}")
-
-
-def _port(variable: str, default: int) -> int:
-    given = os.environ.get(variable) or str(default)
-    if not given.isdigit() or not 1 <= int(given) <= 65_535:
-        raise ValueError(f"{variable} is {given!r}: a port between 1 and 65535 is allowed")
-    return int(given)
 
 
 def main() -> int:

@@ -120,7 +120,8 @@ def test_root_hands_over_what_the_stage_writes_and_nothing_else(workspace: Path,
     for path in (workspace, workspace / "params.yaml"):  # git trusts no repository of another
         assert path.stat().st_uid == 0
     assert (workspace.stat().st_gid, workspace.stat().st_mode & 0o070) == (1000, 0o070)
-    assert key_file().stat().st_uid == 1000
+    key = key_file().stat()  # lent through the group, never given away
+    assert (key.st_uid, key.st_gid, key.st_mode & 0o777) == (0, 1000, 0o640)
 
 
 def test_no_key_is_refused(workspace: Path, repository: Path) -> None:
