@@ -228,17 +228,16 @@ def hand_over(stage: Stage, container: Container) -> None:
     (container.folder / STATE).mkdir(parents=True, exist_ok=True)
     user, group = map(int, container.user.split(":"))
     share_key(user, group)
-    if os.geteuid() != 0:
-        if container.folder.stat().st_uid != user:
-            raise ValueError(
-                f"{container.folder} is not of user {user}, whom the container runs as: "
-                f"chown -R {user}:{group} {container.folder}"
-            )
-        return
-    for shared in (container.folder, (container.folder / STATE).parent):
-        os.chown(shared, -1, group)
-        shared.chmod(shared.stat().st_mode | 0o070)
-    for path in (path for top in _written(stage, container) for path in _within(top)):
-        with suppress(FileNotFoundError):  # another stage of the workspace has removed it
-            if path.lstat().st_uid != user:
-                os.chown(path, user, group, follow_symlinks=False)
+    if os.geteuid() == 0:
+        for shared in (container.folder, (container.folder / STATE).parent):
+            os.chown(shared, -1, group)
+            shared.chmod(shared.stat().st_mode | 0o070)
+        for path in (path for top in _written(stage, container) for path in _within(top)):
+            with suppress(FileNotFoundError):  # another stage of the workspace has removed it
+                if path.lstat().st_uid != user:
+                    os.chown(path, user, group, follow_symlinks=False)
+    elif container.folder.stat().st_uid != user:
+        raise ValueError(
+            f"{container.folder} is not of user {user}, whom the container runs as: "
+            f"chown -R {user}:{group} {container.folder}"
+        )
