@@ -19,6 +19,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from components.core import paths
+from components.core.explain import explain
 from components.core.params import Name, Section, overlay, parse_yaml, read_yaml, replaced
 from components.core.records.whole import read_json, whole_folder, write_json
 from components.core.tracking import main_checkout
@@ -63,10 +64,7 @@ def read_grid(path: Path) -> Grid:
     try:
         return Grid.model_validate(read_yaml(path), strict=False)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        said = fault["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{path}: {where}: {said}" if where else f"{path}: {said}") from None
+        raise ValueError(explain(Grid, error, str(path))) from None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ SHELL = {
     "components/core/paths.py": "repeats the paths that dvc.yaml declares",
     "components/core/state.py": "says where what outlives a run lies",
     "components/core/stopping.py": "says when a stage is to stop",
+    "components/core/tensors.py": "writes tensors as it is given them",
     "components/core/tracking.py": "notes in MLflow what was made",
     "components/core/trouble.py": "names what may work later",
     "components/core/workers.py": "says how many processes a stage uses",

@@ -4,11 +4,9 @@ Lightning gives its checkpoint as nested dictionaries. Their tensors become the 
 references in the tensors' places, becomes JSON in the file's metadata.
 """
 
-import errno
 import hashlib
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,10 @@ import numpy as np
 import torch
 from lightning.fabric.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from components.core.records.shards import ImageShards
 from components.core.records.whole import whole_file, write_json
+from components.core.tensors import write_tensors
 
 SAMPLED_ROWS = 64
 
@@ -78,7 +76,7 @@ class StateFile(CheckpointIO):
         tensors: dict[str, torch.Tensor] = {}
         state = json.dumps(_encode(checkpoint, tensors))
         with whole_file(Path(path)) as temporary:
-            save_file(tensors, temporary, metadata={"state": state})
+            write_tensors(tensors, temporary, {"state": state})
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Read it back, on the CPU.
@@ -130,10 +128,7 @@ class Checkpoints:
         path.with_suffix(".json").unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(path.with_suffix(".safetensors")) as temporary:
-            try:
-                save_file(tensors, temporary)
-            except SafetensorError as error:
-                raise OSError(_errno(str(error)), f"{path} was not written: {error}") from None
+            write_tensors(tensors, temporary)
             _to_disk(temporary)
             content["tensors"] = _digest(temporary)
         content["digest"] = _digest_of_json(content)
@@ -192,12 +187,6 @@ def _digest(path: Path) -> str:
 
 def _digest_of_json(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _errno(message: str) -> int:
-    """The number of the system's error that safetensors tells of in words."""
-    found = re.search(r"os error (\d+)", message)
-    return int(found[1]) if found else errno.EIO
 
 
 def _to_disk(path: Path) -> None:

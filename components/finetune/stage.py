@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from components.core import model as model_room
@@ -20,6 +19,7 @@ from components.core.records.tables import write_table
 from components.core.records.whole import whole_folder, write_json
 from components.core.state import state_folder
 from components.core.stopping import told_to_stop
+from components.core.tensors import write_tensors
 from components.finetune import classification, segmentation
 from components.finetune.examples import SPLITS, Labelled, missing_classes, read_labelled, subset
 from components.finetune.overlays import draw_overlays
@@ -147,7 +147,7 @@ def write_models(folder: Path, task: Task, shares: list[Share]) -> None:
     for share in shares:
         for start, fit in share.fits.items():
             weights = {name: tensor.cpu().contiguous() for name, tensor in fit.network.state_dict().items()}
-            save_file(weights, folder / f"{start}_{share.key}.safetensors")
+            write_tensors(weights, folder / f"{start}_{share.key}.safetensors")
     config = task.model.config
     write_json(
         folder / "config.json",

@@ -13,7 +13,6 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from components.core import tracking
@@ -22,6 +21,7 @@ from components.core.devices import device
 from components.core.params import Finetune
 from components.core.records.shards import ImageShards
 from components.core.records.whole import whole_file
+from components.core.tensors import write_tensors
 from components.core.trouble import TryAgain
 from components.finetune.examples import Labelled
 from components.finetune.loading import LabelledImages, ReadingOrder, TrainingOrder, loader
@@ -182,7 +182,7 @@ class Looks(Callback):
 def _write_finished(path: Path, stop: EarlyStop) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in stop.best.items()}
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"validation_losses": json.dumps(stop.losses)})
+        write_tensors(tensors, temporary, {"validation_losses": json.dumps(stop.losses)})
 
 
 def _read_finished(path: Path) -> tuple[dict[str, Tensor], tuple[float, ...]]:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from components.core.records.whole import write_json
+from components.core.tensors import write_tensors
 from components.core.text.books import Books
 from components.core.vocabulary import ANATOMIES, ANATOMY_PROMPT, DEFINITIONS, DISPLAY, PARTNERS, PATHOLOGIES
 
@@ -55,7 +55,7 @@ def write_books(folder: Path, books: Books, encoder: dict[str, Any]) -> None:
     """Write `books.safetensors` and `book.json`, which says what was encoded and by which encoder."""
     tensors = {"pathologies": books.pathologies.contiguous(), "anatomies": books.anatomies.contiguous()}
     # One key of metadata only: safetensors writes several in hash order, so that the bytes would differ.
-    save_file(tensors, folder / "books.safetensors", metadata={"schema_version": VERSION})
+    write_tensors(tensors, folder / "books.safetensors", {"schema_version": VERSION})
     content = {
         "schema_version": VERSION,
         "anatomy_prompt": ANATOMY_PROMPT,

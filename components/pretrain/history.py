@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, distributed
 from tqdm import tqdm
 
 from components.core.model.losses import ranks
 from components.core.records.whole import whole_file
 from components.core.state import state_folder
+from components.core.tensors import write_tensors
 from components.core.tracking import StageRun
 from components.pretrain.loading import Order, TrainingImages
 
@@ -88,7 +88,7 @@ class History:
             batch = {"images_B1SS": torch.stack([example.images_B1SS for example in examples]),
                      "labels_BAP": torch.stack([example.labels_BAP for example in examples])}  # fmt: skip
             with whole_file(path) as temporary:
-                save_file(batch, temporary, metadata={"step": str(place + 1), "images": " ".join(images)})
+                write_tensors(batch, temporary, {"step": str(place + 1), "images": " ".join(images)})
         values = ", ".join(f"{name} {value:g}" for name, value in zip(self.names, terms_T.tolist(), strict=True))
         raise ValueError(
             f"the loss is not finite at step {place + 1} ({values}), whose images are {', '.join(images)}; the batch "

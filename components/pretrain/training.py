@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader
 from components.core.checkpoints import Checkpoints
 from components.core.model.losses import existence_targets, ranks
 from components.core.records.labels import NOT_MENTIONED, UNCERTAIN
+from components.core.stopping import told_to_stop
 from components.core.trouble import TryAgain
 from components.core.workers import whole_number
 from components.pretrain.augmentation import vary_on_device
@@ -35,25 +35,6 @@ SAVE_VARIABLE, SAVE_STEPS = "MEDSLIP_SAVE_STEPS", 500
 def seed_of(*numbers: int) -> int:
     """One seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-@contextmanager
-def told_to_stop() -> Iterator[list[int]]:
-    """Collects TERM and INT, so that a step is finished and saved before the process ends; the second INT ends it."""
-    told: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        told.append(number)
-        signal.signal(signal.SIGINT, former[signal.SIGINT])
-
-    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in former:
-        signal.signal(number, note)
-    try:
-        yield told
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 class Training:
@@ -141,7 +122,7 @@ class Training:
         every, looks = whole_number(SAVE_VARIABLE, SAVE_STEPS), self.settings.validate_every * self.order.steps_an_epoch
         progress = Progress(self.history)
         batches = iter(training) if self.order.first < self.order.steps else iter(())
-        with told_to_stop() as told:
+        with told_to_stop(signal.SIGTERM, signal.SIGINT) as told:
             for step in range(self.order.first + 1, self.order.steps + 1):
                 terms, learning_rate = self.step(step - 1, batches)
                 self.history.add(step, terms, learning_rate)

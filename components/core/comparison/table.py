@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from components.core.explain import explain
 from components.core.params import Section
 from components.core.records.whole import read_json, whole_file, write_json
 
@@ -75,8 +76,7 @@ def read_comparison(path: Path) -> Comparison:
     try:
         return Comparison.model_validate(read_json(path), strict=False)
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+        raise ValueError(explain(Comparison, error, str(path))) from None
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:

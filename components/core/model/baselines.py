@@ -75,9 +75,8 @@ class Baseline(VisionLanguageModel):
 
     def patches(self, images_B1HW: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Patches [B, N, D] of images with grey levels 0 to 255, and their grid."""
-        patches_BCHW = self.trunk(images_B1HW)
-        grid = (patches_BCHW.shape[2], patches_BCHW.shape[3])
-        return self.stream(patches_BCHW.flatten(2).transpose(1, 2)), grid
+        patches_BNC, grid = self.trunk_patches(images_B1HW)
+        return self.stream(patches_BNC), grid
 
     def anywhere(self, patches_BND: Tensor, asked: tuple[int, int], maps: bool) -> tuple[Tensor, Tensor | None]:
         """What a form that knows no anatomy says of places: `place_BAP` and the anatomies' maps, all alike.
@@ -118,8 +117,7 @@ class OneStream(Baseline):
         attention: bool = False,
     ) -> OneStreamOutputs:
         """Ask the images for every term (see `VisionLanguageModel`)."""
-        book_p_PT = self.book_p_PT if pathologies_PT is None else pathologies_PT
-        book_a_AT = self.book_a_AT if anatomies_AT is None else anatomies_AT
+        book_p_PT, book_a_AT = self.asked(pathologies_PT, anatomies_AT)
         patches_BND, grid = self.patches(images_B1HW)
         _, attention_a_BLAN = self.anywhere(patches_BND, (len(book_p_PT), len(book_a_AT)), attention)
         if self.positions is not None:
@@ -249,8 +247,7 @@ class GlobalContrast(Baseline):
         attention: bool = False,
     ) -> GlobalOutputs:
         """Compare the images with the prompts of every term (see `VisionLanguageModel`)."""
-        book_p_PT = self.book_p_PT if pathologies_PT is None else pathologies_PT
-        book_a_AT = self.book_a_AT if anatomies_AT is None else anatomies_AT
+        book_p_PT, book_a_AT = self.asked(pathologies_PT, anatomies_AT)
         patches_BND, grid = self.patches(images_B1HW)
         place_BAP, maps_a_BLAN = self.anywhere(patches_BND, (len(book_p_PT), len(book_a_AT)), attention)
         image_BD = functional.normalize(self.project(patches_BND.mean(1)).float(), dim=-1)

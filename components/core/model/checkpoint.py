@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from components.core.explain import explain
 from components.core.model.config import Config
 from components.core.model.form import VisionLanguageModel
 from components.core.model.forms import build
 from components.core.records.whole import read_json, write_json
+from components.core.tensors import write_tensors
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
@@ -26,7 +28,7 @@ def _vocabulary() -> dict[str, Any]:
 def save(model: VisionLanguageModel, folder: Path) -> None:
     """Write the model into an existing folder (see `components.core.records.whole.whole_folder`)."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS)
+    write_tensors(weights, folder / WEIGHTS)
     write_json(folder / CONFIG, {"version": VERSION, **model.config.model_dump(mode="json")})
     write_json(folder / VOCABULARY, _vocabulary())
 
@@ -65,8 +67,7 @@ def _read_config(path: Path) -> Config:
     try:
         return Config.model_validate(content, strict=False)
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+        raise ValueError(explain(Config, error, str(path))) from None
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

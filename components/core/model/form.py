@@ -38,6 +38,19 @@ class VisionLanguageModel(nn.Module):
         self.register_buffer("book_a_AT", anatomies_AT.clone())
         self.trunk = Trunk(config.model.trunk)
 
+    def asked(self, pathologies_PT: Tensor | None, anatomies_AT: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The encoded terms that are asked for: the books where nothing else is."""
+        return (
+            self.book_p_PT if pathologies_PT is None else pathologies_PT,
+            self.book_a_AT if anatomies_AT is None else anatomies_AT,
+        )
+
+    def trunk_patches(self, images_B1HW: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The trunk's patches [B, N, C] of images with grey levels 0 to 255, row by row, and their grid."""
+        patches_BCHW = self.trunk(images_B1HW)
+        grid = (patches_BCHW.shape[2], patches_BCHW.shape[3])
+        return patches_BCHW.flatten(2).transpose(1, 2), grid
+
 
 def initialise(model: nn.Module, scaled: bool) -> None:
     """Linear and attention weights from N(0, 0.02), as published, or scaled; the trunk keeps its own start."""

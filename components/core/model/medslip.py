@@ -129,11 +129,9 @@ class MedSLIP(VisionLanguageModel):
         Raises:
             ValueError: the images are not grey, or a side is no multiple of 16.
         """
-        book_p_PT = self.book_p_PT if pathologies_PT is None else pathologies_PT
-        book_a_AT = self.book_a_AT if anatomies_AT is None else anatomies_AT
-        patches_BCHW = self.trunk(images_B1HW)
-        grid = (patches_BCHW.shape[2], patches_BCHW.shape[3])
-        patches_p_BND, patches_a_BND = self.streams(patches_BCHW.flatten(2).transpose(1, 2))
+        book_p_PT, book_a_AT = self.asked(pathologies_PT, anatomies_AT)
+        patches_BNC, grid = self.trunk_patches(images_B1HW)
+        patches_p_BND, patches_a_BND = self.streams(patches_BNC)
         if self.positions is not None:
             patches_p_BND, patches_a_BND = self.positions(patches_p_BND, grid), self.positions(patches_a_BND, grid)
         decoded_p_BPD, attention_p_BLPN = self.decoder_p(self.query(book_p_PT), patches_p_BND, attention)

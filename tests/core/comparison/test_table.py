@@ -51,7 +51,7 @@ def test_what_is_no_comparison_is_refused_in_a_sentence(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "small.json").read_text())
     del content["rows"][1]["differs"]
     (tmp_path / "small.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"small.json: rows.1.differs: Field required"):
+    with pytest.raises(ValueError, match=r"small.json: rows.1.differs: is missing; it must be true or false"):
         read_comparison(tmp_path / "small.json")
     with pytest.raises(ValueError, match="does not exist"):
         read_comparison(tmp_path / "nothing.json")

@@ -1,6 +1,8 @@
 """A model on disk: whole, the same bytes, and refused in a sentence when it does not fit."""
 
+import errno
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,14 @@ def test_a_missing_folder_names_the_stage_that_makes_it(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_model_is_called_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is no model: config\.json, vocabulary\.json, weights\.safetensors"):
         load(tmp_path)
+
+
+def test_a_full_disk_is_told_from_a_defect(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, hard))
+    try:
+        with pytest.raises(OSError, match=r"weights\.safetensors was not written") as refusal:
+            save(trained(), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refusal.value.errno == errno.EFBIG
