@@ -2,15 +2,18 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from components.core import paths
 from components.core.model import load
 from components.core.model.losses import compute_losses
+from components.core.tracking import StageRun
 from components.pretrain.examples import read_examples
 from components.pretrain.loading import Order, TrainingImages, ValidationImages
 from components.pretrain.stage import build_model, run, state_of, train
@@ -139,8 +142,40 @@ def test_a_loss_that_is_not_finite_names_its_step(workspace: Path, repository: P
     save_file({**books, "anatomies": books["anatomies"] * torch.inf}, paths.KNOWLEDGE / "books.safetensors")
     with pytest.raises(
         ValueError, match=r"the loss is not finite at step 1 .* whose images are image\d+, .*not_finite.safetensors"
-    ):
+    ) as refusal:
         run(settings(repository), "")
+    (kept,) = Path("state").rglob("not_finite.safetensors")
+    with safe_open(kept, framework="pt") as file:
+        said, batch = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert said["step"] == "1"
+    assert ", ".join(said["images"].split()) in str(refusal.value)
+    assert batch["images_B1SS"].shape == (8, 1, 48, 48)
+    assert batch["labels_BAP"].shape == (8, 51, 75)
+
+
+def test_what_to_do_is_said_when_the_gpus_memory_runs_out(
+    workspace: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Pretraining, *arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
+
+    monkeypatch.setattr(Pretraining, "forward", full)
+    with pytest.raises(ValueError, match=r"does not hold 4 images at a time: raise pretrain.accumulate.*memory\.\)$"):
+        run(settings(repository, accumulate=2), "")
+
+
+def test_rates_memory_and_every_term_are_tracked_and_the_time_left_is_said(
+    workspace: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logged: set[str] = set()
+    monkeypatch.setattr(StageRun, "log_metrics", lambda self, row, step=None: logged.update(row))
+    run(settings(repository), "")
+    terms = {"existence_p", "existence_a", "prototype_p", "prototype_a", "relation"}
+    others = {"loss", "gradient_norm", "learning_rate", "images_per_second", "memory_bytes", "validation_auroc"}
+    assert logged == terms | others
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 3
+    assert all(re.search(r"step \d+/21  loss .* \d+ images/s, \d+ s left$", line) for line in lines)
 
 
 def test_books_of_another_vocabulary_are_refused(workspace: Path, repository: Path) -> None:
