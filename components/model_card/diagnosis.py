@@ -6,13 +6,8 @@ from typing import Any
 
 from components.core import paths
 from components.model_card.estimates import Estimate
-from components.model_card.pictures import Picture, pictures_of
+from components.model_card.pictures import TRUTHS, Picture, pictures_of
 
-TRUTHS = {
-    "drawn": "what the phantom drew, moderate or worse",
-    "label": "the archive's own labels",
-    "report": "what the reports say",
-}
 GROUPINGS = {"sex": "Sex", "age_band": "Age", "view": "View", "scanner": "Scanner", "origin": "Collection"}
 
 

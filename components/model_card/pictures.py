@@ -15,15 +15,19 @@ class Picture:
     wide: bool
 
 
+TRUTHS = {
+    "drawn": "what the phantom drew, moderate or worse",
+    "label": "the archive's own labels",
+    "report": "what the reports say",
+}
 PICTURES = {
     "roc.png": ("ROC curves", "ROC curves of every declared class on test patients of {of}; the table has the areas"),
     "reliability.png": ("Reliability", "Share of positives against predicted probability on test patients of {of}"),
-    "roc_drawn.png": ("ROC curves, truth: drawn", "The same, against what the phantom drew in {of}"),
-    "reliability_drawn.png": ("Reliability, truth: drawn", "The same, against what the phantom drew in {of}"),
-    "roc_label.png": ("ROC curves, truth: the archive's labels", "The same, against the labels of {of}"),
-    "reliability_label.png": ("Reliability, truth: the archive's labels", "The same, against the labels of {of}"),
-    "roc_report.png": ("ROC curves, truth: the reports", "The same, against the reports of {of}"),
-    "reliability_report.png": ("Reliability, truth: the reports", "The same, against the reports of {of}"),
+    **{
+        f"{stem}_{kind}.png": (f"{title}, truth: {words}", f"{title} on test patients of {{of}}, by {words}")
+        for kind, words in TRUTHS.items()
+        for stem, title in (("roc", "ROC curves"), ("reliability", "Reliability"))
+    },
     "overlay.png": (
         "Where the model looks",
         "Test radiographs of {of}, each with the attention of one finding in colour and the true place as a box",
@@ -37,7 +41,7 @@ PICTURES = {
     "dice.png": ("Gain of pretraining", "Dice by share of the labels on {of}, pretrained and from scratch"),
     "overlays.png": (
         "Best, median and worst",
-        "Three test radiographs of {of}, by their Dice, each with the outlines of the truth and of the prediction",
+        "Test radiographs of {of}, by their Dice, each with the outlines of the truth and of the prediction",
     ),
     "contact_sheet.png": ("Synthetic radiographs", "Contact sheet of synthetic chest radiographs with their findings"),
     "contact_sheet_masks.png": ("The same with the masks", "Contact sheet of synthetic radiographs, masks drawn in"),

@@ -1,3 +1,7 @@
+"""Pictures of fine-tuning: no image twice, nothing where there is no figure."""
+
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -20,7 +24,7 @@ def test_no_image_is_shown_twice(dice: list[float], expected: dict[str, float]) 
     assert {word: row["dice"] for word, row in chosen_rows(table).items()} == expected
 
 
-def test_without_a_figure_there_is_no_picture(tmp_path) -> None:
+def test_without_a_figure_there_is_no_picture(tmp_path: Path) -> None:
     nothing = {"dice": {"value": None, "low": None, "high": None}}
     figures = {"headline": "dice", "shares": {"1_percent": {"patients": 0, "pretrained": nothing, "scratch": nothing}}}
     draw_shares(figures, tmp_path / "dice.png")

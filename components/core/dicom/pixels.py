@@ -130,7 +130,7 @@ def stored_pixels(dataset: FileDataset) -> Stored:
             raise
         except MemoryError:
             raise Refused("too_large", "the pixels take more memory than any radiograph") from None
-        except NotImplementedError:
+        except NotImplementedError:  # what pydicom says of a syntax that it has no decoder for
             raise Refused("unsupported", "the transfer syntax is not one of DICOM's for still images") from None
         except Exception as error:  # noqa: BLE001 - codecs and pydicom meet damaged data with whatever it leads to
             raise Refused("decode_failed", f"the pixel data cannot be decoded ({type(error).__name__})") from None
