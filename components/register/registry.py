@@ -32,6 +32,7 @@ CODE = (
     "records/__init__.py",
     "records/labels.py",
     "records/whole.py",
+    "tensors.py",
     "vocabulary",
 )
 
