@@ -27,6 +27,7 @@ PATIENCE_SECONDS = 600.0
 STOPPED = 130
 BUSY = ("Unable to acquire lock", "it is being blocked by")
 DVC_CLAIMS = Path(".dvc/tmp/rwlock")  # who reads and writes what; DVC writes it in place
+CLAIMS_SECONDS = 10.0  # DVC holds the list for milliseconds
 TORN = "Unable to read RWLock-file"
 
 
@@ -160,17 +161,31 @@ def _status(folder: Path, dvc_status: int, text: str) -> int:
     return 128 - code if code < 0 else code
 
 
-def _remove_torn_claims() -> None:
-    """Remove the list of claims that a DVC which was killed while it wrote has left: no other ever would again.
+def _remove_left_claims(address: str) -> None:
+    """Remove what a DVC that was killed has left in the list of claims, where no later one would.
 
-    Nothing is lost by it: who works on a stage is told by our own locks.
+    DVC looks for the process that a claim names; but in a container's successor that number lives again. Nobody but us
+    runs the stage: we hold its lock. A list that was half written goes as a whole, and nothing is lost by it.
     """
-    try:
-        json.loads(DVC_CLAIMS.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    except ValueError:
-        DVC_CLAIMS.unlink(missing_ok=True)
+    left = f"--wait-for-lock repro --single-item {address}"
+    with locked(DVC_CLAIMS.with_name("rwlock.lock"), CLAIMS_SECONDS) as ours:
+        if not ours or not DVC_CLAIMS.is_file():
+            return
+        try:
+            claims = json.loads(DVC_CLAIMS.read_text(encoding="utf-8"))
+        except ValueError:
+            DVC_CLAIMS.unlink()
+            return
+
+        def stands(claim: dict[str, str]) -> bool:
+            return f"{left} " not in f"{claim['cmd']} "
+
+        read = {path: [one for one in readers if stands(one)] for path, readers in claims.get("read", {}).items()}
+        kept = {
+            "write": {path: writer for path, writer in claims.get("write", {}).items() if stands(writer)},
+            "read": {path: readers for path, readers in read.items() if readers},
+        }
+        write_json(DVC_CLAIMS, kept)
 
 
 def _how(folder: Path, status: int, text: str) -> str:
@@ -185,6 +200,7 @@ def _how(folder: Path, status: int, text: str) -> str:
 def _attempt(address: str, force: bool, folder: Path, show: Callable[[str], object]) -> tuple[int, str]:
     """One `dvc repro` of the stage: its status and how it ended."""
     (folder / "status").unlink(missing_ok=True)
+    _remove_left_claims(address)
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", address]
     dvc_status = run_group(
         command + (["--force"] if force else []),
@@ -193,8 +209,6 @@ def _attempt(address: str, force: bool, folder: Path, show: Callable[[str], obje
         _sink(folder / "log", show),
     )
     text = (folder / "log").read_text(encoding="utf-8", errors="replace")
-    if TORN in text:
-        _remove_torn_claims()
     status = _status(folder, dvc_status, text)
     return status, _how(folder, status, text)
 

@@ -1,6 +1,7 @@
 """Running one stage through DVC: what it tells, and how it ends when it is stopped, orphaned, or not alone."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -201,3 +202,15 @@ def test_a_list_of_claims_that_a_killed_dvc_left_half_written_is_passed_over(wor
     (workspace / ".dvc/tmp/rwlock").write_text(torn, encoding="utf-8")
     assert run("copy").status == 0
     assert (workspace / "out.txt").read_text(encoding="utf-8") == "one\n"
+
+
+def test_a_claim_that_a_killed_container_left_blocks_no_later_try(workspace: Path) -> None:
+    """Its process id lives again in the next container; here it is the test's own."""
+    claim = {"pid": os.getpid(), "cmd": "dvc --wait-for-lock repro --single-item copy --force"}
+    other = {**claim, "cmd": "dvc --wait-for-lock repro --single-item copying"}
+    (workspace / ".dvc/tmp").mkdir()
+    claims = {"write": {str(workspace / "out.txt"): claim}, "read": {str(workspace / "in.txt"): [claim, other]}}
+    (workspace / ".dvc/tmp/rwlock").write_text(json.dumps(claims), encoding="utf-8")
+    assert run("copy", patience=0.3).status == 0
+    left = json.loads((workspace / ".dvc/tmp/rwlock").read_text(encoding="utf-8"))
+    assert left["read"] == {str(workspace / "in.txt"): [other]}
