@@ -116,11 +116,13 @@ def read_examples(images: Path, labels_file: Path, uncertain: str) -> Examples:
 
 def _check_rows(shards: ImageShards, manifest: pd.DataFrame) -> None:
     """Every row that the manifest names is in its shard."""
-    last = manifest.groupby("shard", as_index=False)["row"].max()
-    for shard, row in zip(last["shard"].tolist(), last["row"].tolist(), strict=True):
-        count = len(shards.open(shard))
-        if row >= count:
-            raise ValueError(f"{shards.folder}: the manifest names row {row} of shard {shard}, which has {count} rows")
+    for shard in sorted(set(manifest["shard"].tolist())):
+        rows, count = manifest["row"][manifest["shard"] == shard], len(shards.open(shard))
+        for row in (rows.min(), rows.max()):
+            if not 0 <= row < count:
+                raise ValueError(
+                    f"{shards.folder}: the manifest names row {row} of shard {shard}, which has {count} rows"
+                )
 
 
 def term_counts(labels: Labels, split: Split) -> dict[str, dict[str, Any]]:

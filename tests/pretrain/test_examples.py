@@ -52,6 +52,7 @@ def test_images_without_labels_are_left_out_and_counted(workspace: Path) -> None
         (lambda m: m.assign(split="train"), "the split validate has 0 frontal images with labels"),
         (lambda m: m.assign(view="LATERAL"), r"the split train has 0 frontal images .* \(left out: 80 not frontal"),
         (lambda m: m.assign(row=m["row"] + 5), "the manifest names row 103 of shard 0, which has 100 rows"),
+        (lambda m: m.assign(row=m["row"] - 5), "the manifest names row -5 of shard 0, which has 100 rows"),
         (lambda m: m.assign(shard=7), "shard-00007.npy does not exist"),
     ],
 )

@@ -51,14 +51,25 @@ class StudyLabels:
         """Read what `write` wrote.
 
         Raises:
-            ValueError: the file is missing, or was made with another vocabulary or version.
+            ValueError: the file is missing or corrupt, or was made with another vocabulary or version.
         """
         if not path.is_file():
             raise ValueError(f"{path} does not exist: run reports first")
-        with np.load(path, allow_pickle=False) as arrays:
-            if int(arrays["version"]) != VERSION or arrays["shape"].tolist() != [len(ANATOMIES), len(PATHOLOGIES)]:
-                raise ValueError(f"{path} was written with another vocabulary or schema version: run reports again")
-            return cls(tuple(arrays["study_ids"].tolist()), arrays["cells"], arrays["values"])
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if int(arrays["version"]) == VERSION and arrays["shape"].tolist() == [len(ANATOMIES), len(PATHOLOGIES)]:
+                    labels = cls(tuple(arrays["study_ids"].tolist()), arrays["cells"], arrays["values"])
+                else:
+                    labels = None
+        except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+            raise ValueError(f"{path} is corrupt or cut short: run reports again") from None
+        if labels is None:
+            raise ValueError(f"{path} was written with another vocabulary or schema version: run reports again")
+        if labels.cells.shape != (*labels.values.shape, 3):
+            raise ValueError(
+                f"{path} has values {labels.values.shape} for cells {labels.cells.shape}: run reports again"
+            )
+        return labels
 
     def dense(self, study_ids: Sequence[str]) -> npt.NDArray[np.int8]:
         """The tensor M, int8 [B, A, P], of the given studies, in their order.

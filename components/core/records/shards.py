@@ -78,7 +78,7 @@ class ImageShards:
         """The image [S, S] at (shard, row): a view of the mapped file, read-only.
 
         Raises:
-            ValueError: the shard's file is missing.
+            ValueError: the shard's file is missing or corrupt.
         """
         shard, row = place
         return self.open(shard)[row]
@@ -87,11 +87,18 @@ class ImageShards:
         """A whole shard [n, S, S], mapped, read-only.
 
         Raises:
-            ValueError: its file is missing.
+            ValueError: its file is missing or corrupt, or holds no images of this form.
         """
         if shard not in self.shards:
             path = self.folder / shard_name(shard)
             if not path.is_file():
                 raise ValueError(f"{path} does not exist: run ingest first")
-            self.shards[shard] = np.load(path, mmap_mode="r")
+            try:
+                images_NSS = np.load(path, mmap_mode="r")
+            except (EOFError, ValueError):
+                raise ValueError(f"{path} is corrupt or cut short: run ingest again") from None
+            shape = images_NSS.shape
+            if images_NSS.dtype != np.uint8 or len(shape) != 3 or shape[1] != shape[2]:
+                raise ValueError(f"{path} holds {images_NSS.dtype} {shape}, not uint8 [n, S, S]: run ingest again")
+            self.shards[shard] = images_NSS
         return self.shards[shard]

@@ -62,3 +62,21 @@ def test_another_vocabulary_and_a_missing_file_are_refused(tmp_path: Path) -> No
     np.savez(tmp_path / "a.npz", version=np.int64(1), shape=np.array([50, 75]))
     with pytest.raises(ValueError, match="was written with another vocabulary or schema version: run reports again"):
         StudyLabels.read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("fault", ["cut short", "empty", "no archive", "a table lost", "a value lost"])
+def test_a_corrupt_file_is_named(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / "a.npz"
+    LABELS.write(path)
+    whole = path.read_bytes()
+    with np.load(path) as arrays:
+        tables = dict(arrays)
+    if fault == "a table lost":
+        del tables["cells"]
+        np.savez(path, **tables)
+    elif fault == "a value lost":
+        np.savez(path, **{**tables, "values": tables["values"][1:]})
+    else:
+        path.write_bytes({"cut short": whole[:-200], "empty": b"", "no archive": b"labels"}[fault])
+    with pytest.raises(ValueError, match=r"a\.npz (is corrupt or cut short|has values \(2,\)).*: run reports again$"):
+        StudyLabels.read(path)

@@ -24,3 +24,19 @@ def test_images_come_back_from_where_the_writer_put_them(tmp_path: Path, expecte
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"shard-00002\.npy does not exist: run ingest first"):
         ImageShards(tmp_path)[2, 0]
+
+
+@pytest.mark.parametrize("fault", ["cut short", "empty", "no array"])
+def test_a_corrupt_shard_is_named(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / "shard-00000.npy"
+    np.save(path, np.zeros((3, 8, 8), np.uint8))
+    path.write_bytes({"cut short": path.read_bytes()[:-1], "empty": b"", "no array": b"images"}[fault])
+    with pytest.raises(ValueError, match=r"shard-00000\.npy is corrupt or cut short: run ingest again"):
+        ImageShards(tmp_path)[0, 0]
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((3, 8, 8), np.float32), ((3, 8, 7), np.uint8), ((3, 8), np.uint8)])
+def test_what_holds_no_square_grey_images_is_refused(tmp_path: Path, shape: tuple[int, ...], kind: type) -> None:
+    np.save(tmp_path / "shard-00000.npy", np.zeros(shape, kind))
+    with pytest.raises(ValueError, match=r"shard-00000\.npy holds \w+ \(3, .*\), not uint8 \[n, S, S\]"):
+        ImageShards(tmp_path)[0, 0]
