@@ -1,7 +1,6 @@
 """The stage: from its inputs to models/pretrained, its figures and its plots."""
 
 import logging
-import os
 import shutil
 import sys
 import warnings
@@ -14,8 +13,8 @@ from lightning.fabric import Fabric
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from components.core import metrics, paths, records, tracking, vocabulary
 from components.core import model as model_room
-from components.core import paths, tracking
 from components.core.checkpoints import Checkpoints, digest_of
 from components.core.devices import device, node_count, process_count
 from components.core.model import OF_TRAINING, Config, VisionLanguageModel, build, load, mends_of, save
@@ -35,7 +34,7 @@ INITIAL_MODEL, INITIAL_RECEIPT = paths.INITIAL / "model", paths.INITIAL / "recei
 BOOKS = paths.KNOWLEDGE / "books.safetensors"
 LABELS = paths.FINDINGS / "labels.npz"
 PLOTS = paths.PLOTS / "pretrain"
-MODEL_CODE = Path(model_room.__file__).parent
+CODE = (*(Path(room.__path__[0]) for room in (metrics, model_room, records, vocabulary)), Path(__file__).parent)
 
 
 def read_books(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,7 +100,7 @@ def build_model(settings: Pretrain) -> VisionLanguageModel:
 
 def state_of(settings: Pretrain, images: Path, examples: Examples) -> Path:
     """The folder where an unfinished training with these inputs, parameters and code keeps its checkpoints."""
-    code = [path for folder in (MODEL_CODE, Path(__file__).parent) for path in sorted(folder.rglob("*.py"))]
+    code = [path for folder in CODE for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".yaml")]
     inputs = [images / "manifest.parquet", LABELS, BOOKS, *([INITIAL_RECEIPT] if settings.init else []), *code]
     return state_folder("pretrain") / digest_of(settings.model_dump(mode="json"), inputs, examples.shards)
 
@@ -208,14 +207,6 @@ def terms_seen(settings: Pretrain, examples: Examples) -> Any:
         ValueError: the model that is taken as it is says nothing about them.
     """
     return term_counts(examples.labels, examples.train) if settings.train else terms_of_training(INITIAL_MODEL)
-
-
-def follows() -> bool:
-    """Whether this process trains beside another, which alone writes and tracks what comes out.
-
-    Fabric, torchrun and SLURM each number their processes by a variable of their own.
-    """
-    return any(os.environ.get(name, "0") != "0" for name in ("LOCAL_RANK", "RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
 def run(params: Params, item: str) -> dict[str, Any]:

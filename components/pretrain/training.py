@@ -64,7 +64,13 @@ class Training:
         self.saved = -1
         state = checkpoints.latest()
         if state is not None:
-            self._load(state)
+            try:
+                self._load(state)
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f"{checkpoints.folder} holds the checkpoint of another model, remove it to start again: "
+                    f"{' '.join(str(error).split())[:200]}"
+                ) from None
         self._agree()
 
     @property
@@ -225,6 +231,5 @@ class Training:
     def _stop(self, step: int, told: list[int]) -> None:
         if self.saved != step:
             self.save(step)
-        if signal.SIGINT in told:
-            raise KeyboardInterrupt
-        raise TryAgain(f"told to stop after step {step} of {self.order.steps}; the same command goes on from there")
+        raised = KeyboardInterrupt if signal.SIGINT in told else TryAgain
+        raise raised(f"told to stop after step {step} of {self.order.steps}; the same command goes on from there")

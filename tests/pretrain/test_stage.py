@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -16,7 +17,7 @@ from components.core.model.losses import compute_losses
 from components.core.tracking import StageRun
 from components.pretrain.examples import read_examples
 from components.pretrain.loading import Order, TrainingImages, ValidationImages
-from components.pretrain.stage import build_model, run, state_of, train
+from components.pretrain.stage import CODE, build_model, run, state_of, train
 from components.pretrain.task import Pretraining, auroc_by_pathology, learning_rate_share, optimiser_of
 from tests.pretrain.conftest import settings
 
@@ -91,6 +92,12 @@ def test_a_run_stopped_before_its_outputs_only_writes_them(
     resumed = outputs(workspace)
     run(params, "")
     assert outputs(workspace) == resumed
+
+
+def test_an_unfinished_training_is_of_the_code_that_the_graph_names(repository: Path) -> None:
+    graph = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))
+    named = {repository / path for path in graph["stages"]["pretrain"]["deps"] if path.startswith("components/")}
+    assert set(CODE) == named
 
 
 def test_the_loss_falls_on_a_few_images(workspace: Path, repository: Path) -> None:
