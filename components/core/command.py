@@ -11,11 +11,12 @@ from typing import Any
 from components.core import params as parameters
 from components.core import paths, tracking
 from components.core.records.whole import write_json
+from components.core.stopping import ended_by_term
 from components.core.trouble import TryAgain
 
 __all__ = ["GateFailed", "TryAgain", "finish", "guarded", "parser_of", "run_stage", "stage_command"]
 
-BAD_INPUT, GATE_FAILED, TRY_AGAIN = 2, 3, 75
+BAD_INPUT, GATE_FAILED, TRY_AGAIN, STOPPED = 2, 3, 75, 130
 STATUS_FILE_VARIABLE = "MEDSLIP_STATUS_FILE"
 
 Run = Callable[[parameters.Params, str], dict[str, Any]]
@@ -82,12 +83,17 @@ def parser_of(stage: str, description: str | None, item: str | None) -> argparse
 
 
 def run_stage(stage: str, run: Run, item: str | None) -> None:
-    """Run a stage in the current workspace: read params.yaml, work, write its figures, log them."""
-    params = parameters.load(paths.PARAMS)
-    with tracking.stage_run(stage, item, params) as logged:
-        figures = run(params, item or "")
-        write_json(paths.metrics_file(stage, item), figures)
-        logged.log_figures(figures)
+    """Run a stage in the current workspace: read params.yaml, work, write its figures, log them.
+
+    Raises:
+        TryAgain: TERM came; the stage is as if it had not begun, but for what it keeps to go on from.
+    """
+    with ended_by_term():
+        params = parameters.load(paths.PARAMS)
+        with tracking.stage_run(stage, item, params) as logged:
+            figures = run(params, item or "")
+            write_json(paths.metrics_file(stage, item), figures)
+            logged.log_figures(figures)
 
 
 def stage_command(stage: str, run: Run, description: str | None, item: str | None = None) -> None:
@@ -100,4 +106,9 @@ def stage_command(stage: str, run: Run, description: str | None, item: str | Non
         item: what the stage is mapped over (dataset, task), or None.
     """
     arguments = parser_of(stage, description, item).parse_args()
-    finish(guarded(lambda: run_stage(stage, run, arguments.item if item else None)))
+    try:
+        status = guarded(lambda: run_stage(stage, run, arguments.item if item else None))
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted", file=sys.stderr)
+        status = STOPPED
+    finish(status)

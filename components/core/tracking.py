@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.core.params import Params
+from components.core.stopping import held_back
 
 EXPERIMENT = "medslip"
 PIPELINE_RUN_VARIABLE = "MEDSLIP_PIPELINE_RUN"  # not MLFLOW_RUN_ID: MLflow would log a stage into the parent itself
@@ -82,7 +83,8 @@ def connect() -> Any:
         os.environ.setdefault(name, value)
     import logging
 
-    import mlflow
+    with held_back():
+        import mlflow
 
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

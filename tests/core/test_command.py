@@ -14,6 +14,7 @@ from components.core.command import (
     BAD_INPUT,
     GATE_FAILED,
     STATUS_FILE_VARIABLE,
+    STOPPED,
     TRY_AGAIN,
     GateFailed,
     TryAgain,
@@ -24,7 +25,7 @@ from components.core.params import read_yaml
 
 STAGE_OF_INVENTORY = Path(__file__).resolve().parents[2] / "components/inventory/stage.py"
 STAGE = """
-import sys
+import os, signal
 from components.core.command import GateFailed, TryAgain, stage_command
 
 def run(params, item):
@@ -35,6 +36,8 @@ def run(params, item):
         raise TryAgain("nobody answers")
     if item == "bad":
         raise ValueError("no such archive")
+    if item in ("SIGTERM", "SIGINT"):
+        os.kill(os.getpid(), getattr(signal, item))
     if item == "defect":
         raise KeyError("x")
     return {"item": item, "seed": params.phantom.seed}
@@ -71,6 +74,8 @@ def test_a_stage_that_ends_well_leaves_its_figures(workspace: Path, repository: 
         ("bad", BAD_INPUT, "error: no such archive\n"),
         ("gate", GATE_FAILED, "gate failed: too few images\n"),
         ("again", TRY_AGAIN, "try again: nobody answers\n"),
+        ("SIGTERM", TRY_AGAIN, "try again: told to stop; the same command goes on from what has been kept\n"),
+        ("SIGINT", STOPPED, "interrupted\n"),
     ],
 )
 def test_what_a_stage_says_is_a_sentence_and_a_status(

@@ -1,11 +1,13 @@
 """What is told to stop ends where it may: TERM waits, and of two interrupts the second does not."""
 
+import contextlib
 import os
 import signal
 
 import pytest
 
-from components.core.stopping import told_to_stop
+from components.core.stopping import ended_by_term, held_back, told_to_stop
+from components.core.trouble import TryAgain
 
 
 def test_term_waits_and_what_stood_before_comes_back() -> None:
@@ -36,3 +38,22 @@ def test_the_second_interrupt_ends_it() -> None:
 def test_an_interrupt_nobody_asked_for_is_not_kept_back() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted(1)
+
+
+def terminated(held: list[bool]) -> None:
+    with ended_by_term(), contextlib.suppress(Exception):  # a stop is no fault of what it comes upon
+        with told_to_stop() as told:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert told == [signal.SIGTERM]
+        with held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            held.append(True)
+        pytest.fail("it comes when it is no longer held back")
+
+
+def test_term_that_nobody_waits_for_ends_the_block() -> None:
+    before, held = signal.getsignal(signal.SIGTERM), list[bool]()
+    with pytest.raises(TryAgain, match="told to stop"):
+        terminated(held)
+    assert held
+    assert signal.getsignal(signal.SIGTERM) is before

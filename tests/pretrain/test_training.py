@@ -21,13 +21,14 @@ from components.core import paths
 from components.core.checkpoints import Checkpoints
 from components.core.tracking import StageRun
 from components.core.trouble import TryAgain
+from components.pretrain import __main__ as command_line
 from components.pretrain import training as loop
 from components.pretrain.examples import read_examples
 from components.pretrain.history import History
 from components.pretrain.loading import Order, TrainingImages, loaders
 from components.pretrain.stage import build_model, launched, run
 from components.pretrain.task import MovingAverage, Pretraining
-from tests.pretrain.conftest import settings
+from tests.pretrain.conftest import CHANGES, settings
 from tests.pretrain.frozen_training import train_frozen
 
 WEIGHTS = paths.PRETRAINED / "weights.safetensors"
@@ -155,6 +156,43 @@ def test_told_to_stop_between_two_rows_the_history_is_the_same(
     monkeypatch.setattr(History, "add", add)
     run(params, "")
     assert results() == expected
+
+
+def test_told_to_stop_before_there_is_a_step_it_asks_to_be_tried_again(workspace: Path, repository: Path) -> None:
+    settings(repository)
+    command = [sys.executable, "-m", "components.pretrain"]
+    with subprocess.Popen(command, env=environment(repository), stderr=subprocess.PIPE, text=True) as process:
+        while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8"):
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.terminate()
+        errors = process.communicate(timeout=60)[1]
+    assert (process.returncode, errors) == (
+        75, "try again: told to stop; the same command goes on from what has been kept\n"
+    )  # fmt: skip
+    assert not paths.PRETRAINED.exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(workspace: Path, repository: Path) -> None:
+    training, _ = training_of(settings(repository).pretrain, workspace / "s")
+    training.save(1)
+    wider = settings(repository, model={**CHANGES["model"], "width": 32})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"s holds the checkpoint of another model, remove it to start again: .*size"):
+        training_of(wider.pretrain, workspace / "s")
+
+
+def test_what_stops_all_processes_is_told_by_the_first(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ValueError("of all")
+
+    monkeypatch.setattr(command_line.params, "load", lambda path: fail())
+    starters = iter([7, 7, 7, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(starters))
+    command_line.follow()  # says nothing, once the process that started it is gone
+    monkeypatch.setattr(os, "getppid", lambda: 7)
+    monkeypatch.setattr(command_line, "PATIENCE_SECONDS", 0.0)
+    with pytest.raises(ValueError, match="of all"):
+        command_line.follow()
 
 
 @pytest.mark.slow
