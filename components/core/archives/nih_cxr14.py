@@ -1,7 +1,8 @@
 """NIH ChestX-ray14: PNG files of 1024 x 1024, 14 classes told by the reports, boxes for some images.
 
-`images_*/images/*.png` are the images, `Data_Entry_2017.csv` has a row for each, `BBox_List_2017.csv` the boxes,
-`test_list.txt` the official test; the images of `train_val_list.txt` are for training and validation.
+`images_*/images/*.png` are the images, `Data_Entry_2017.csv` or its later edition `Data_Entry_2017_v2020.csv` has a row
+for each, `BBox_List_2017.csv` the boxes, `test_list.txt` the official test; the images of `train_val_list.txt` are for
+training and validation.
 Source: Wang et al., ChestX-ray8, CVPR 2017, and the read-me file of the data set at https://nihcc.app.box.com/v/ChestXray-NIHCC
 """
 
@@ -9,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from components.core.archives.base import Archive, Box, Entry, Label, decode_text, problem_of
-from components.core.archives.tables import box_of, read_rows
+from components.core.archives.tables import box_of, has_table, read_rows
 
-ENTRIES, BOXES, TEST, OTHERS = "Data_Entry_2017", "BBox_List_2017", "test_list.txt", "train_val_list.txt"
+BOXES, TEST, OTHERS = "BBox_List_2017", "test_list.txt", "train_val_list.txt"
+ENTRIES, LATER_ENTRIES = "Data_Entry_2017", "Data_Entry_2017_v2020"
 CLASSES = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
     "Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax",
@@ -34,7 +36,8 @@ class NihCxr14(Archive):
         boxes, test, others = self._boxes(), self._list(TEST), self._list(OTHERS)
         told: set[str] = set()
         listed = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
-        for number, row in enumerate(read_rows(self.source, ENTRIES, listed), start=1):
+        table = LATER_ENTRIES if has_table(self.source, LATER_ENTRIES) else ENTRIES
+        for number, row in enumerate(read_rows(self.source, table, listed), start=1):
             image = row["Image Index"]
             uri = places.pop(image, "")
             yield Entry(
@@ -46,7 +49,7 @@ class NihCxr14(Archive):
                 view=row["View Position"],
                 sex=row["Patient Gender"],
                 age=self._age(row["Patient Age"]),
-                labels=self._labels(row["Finding Labels"], number),
+                labels=self._labels(row["Finding Labels"], f"the table {table}, row {number} below the header,"),
                 boxes=tuple(boxes.get(image, ())),
                 problem=problem_of(self.source, uri) if uri else "file_missing",
             )
@@ -62,13 +65,10 @@ class NihCxr14(Archive):
             raise ValueError(f"the archive at {self.source.root} has no list {uri}")
         return frozenset(decode_text(self.source.read(uri)).split())
 
-    def _labels(self, words: str, number: int) -> tuple[Label, ...]:
+    def _labels(self, words: str, place: str) -> tuple[Label, ...]:
         found = set(words.split("|")) - {"No Finding"}
         if not found <= set(CLASSES):
-            raise ValueError(
-                f"{self.source.root}: the table {ENTRIES}, row {number} below the header, holds a finding that is none "
-                f"of {', '.join(CLASSES)}"
-            )
+            raise ValueError(f"{self.source.root}: {place} holds a finding that is none of {', '.join(CLASSES)}")
         return tuple(Label(name, int(name in found)) for name in CLASSES)
 
     @staticmethod

@@ -105,6 +105,10 @@ def test_nih_tables_as_published_with_windows_ends_and_commas_in_headers(tmp_pat
     write(tmp_path, "train_val_list.txt", "")
     found = by_image("nih_cxr14", tmp_path)
     assert (found["00000001_000.png"].split, found["00000001_000.png"].sex) == ("test", "F")
+    later = header.removesuffix(",") + "\n00000001_000.png,Mass,0,1,58,M,AP,2500,2048,0.17,0.17\n"
+    write(tmp_path, "Data_Entry_2017_v2020.csv", later)
+    later_found = by_image("nih_cxr14", tmp_path)["00000001_000.png"]
+    assert (later_found.sex, later_found.age, later_found.boxes) == ("M", 58, found["00000001_000.png"].boxes)
     assert found["00000001_000.png"].boxes == (Box("Mass", 225.08, 547.01, 86.77, 79.18),)
     assert found["00000009_000.png"].problem == "file_missing"  # the list alone knows it
 
