@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from components.core.metrics.classification import undefined
-from components.core.metrics.estimate import Estimate, PatientBootstrap, mean_estimate, rounded
+from components.core.metrics.estimate import PatientBootstrap, mean_estimate, rounded
 from components.core.metrics.grounding import normalised, overlap, peak, points_into
 from components.zero_shot.places import Place
 from components.zero_shot.predict import Answers, ClassAnswers
@@ -65,20 +65,23 @@ def best_threshold(validation: Sequence[Place], map_of: MapOf) -> float | None:
 def _pointing(
     test: Sequence[Place], train: Sequence[Place], map_of: MapOf, bootstrap: PatientBootstrap
 ) -> dict[str, Any]:
-    """The pointing game, and the same game played with the mean position of each finding.
+    """The pointing game, and the same game played with the mean position of each finding, and with any pixel.
 
-    A finding that no training image shows has no mean position and stays out of the comparison.
+    A finding that no training image shows has no mean position and stays out of the comparison. Any pixel hits as often
+    as its finding is large: that is what a map that knows nothing gets.
     """
     hit_N = np.array([points_into(peak(map_of(place)), place.mask_SS) for place in test], np.float64)
     means = mean_positions(train)
     mean_N = np.array(
         [points_into(means[place.name], place.mask_SS) if place.name in means else np.nan for place in test]
     )
+    share_N = shares(test)
     name_N = np.array([place.name for place in test])
     per_class = {
         name: {
             "value": rounded(hit_N[name_N == name].mean()),
             "baseline": rounded(mean_N[name_N == name].mean()),
+            "chance": rounded(share_N[name_N == name].mean()),
             "n": int((name_N == name).sum()),
         }
         for name in sorted(set(name_N.tolist()))
@@ -87,15 +90,36 @@ def _pointing(
         **mean_estimate(hit_N, bootstrap).figure(),
         "n": len(test),
         "tolerance_pixels": 0,
-        "baseline_mean_position": mean_estimate(mean_N, bootstrap).figure(),
-        "difference": {**mean_estimate(hit_N - mean_N, bootstrap).figure(), "n": int(np.isfinite(mean_N).sum())},
+        "chance": mean_estimate(share_N, bootstrap).figure(),
+        "baseline_mean_position": _where_known(mean_N, bootstrap),
+        "difference": {**_where_known(hit_N - mean_N, bootstrap), "n": int(np.isfinite(mean_N).sum())},
         "per_class": per_class,
     }
 
 
-def _chosen(values_N: npt.NDArray[np.float64], threshold: float, n: int, bootstrap: PatientBootstrap) -> dict[str, Any]:
-    estimate: Estimate = mean_estimate(values_N, bootstrap)
-    return {**estimate.figure(), "n": n, "threshold": threshold, "source": "largest mean Dice on validation patients"}
+def _where_known(values_N: npt.NDArray[np.float64], bootstrap: PatientBootstrap) -> dict[str, Any]:
+    """The mean over the places whose finding has a mean position."""
+    if not np.isfinite(values_N).any():
+        return undefined("no training image shows where these findings are")
+    return mean_estimate(values_N, bootstrap).figure()
+
+
+def shares(places: Sequence[Place]) -> npt.NDArray[np.float64]:
+    """The share of its image that each place covers, [N]."""
+    return np.array([place.mask_SS.mean() for place in places])
+
+
+def _chosen(
+    values_N: npt.NDArray[np.float64], chance_N: npt.NDArray[np.float64], threshold: float, bootstrap: PatientBootstrap
+) -> dict[str, Any]:
+    """An overlap at the chosen threshold, and that of a mask that covers the whole image."""
+    return {
+        **mean_estimate(values_N, bootstrap).figure(),
+        "chance": mean_estimate(chance_N, bootstrap).figure(),
+        "n": len(values_N),
+        "threshold": threshold,
+        "source": "largest mean Dice on validation patients",
+    }
 
 
 def judged_places(places: dict[str, list[Place]], map_of: MapOf, patient_of: dict[str, str]) -> pd.DataFrame:
@@ -121,7 +145,8 @@ def grounding_figures(
 ) -> dict[str, Any]:
     """Pointing game, IoU and Dice on test places, with 95 % intervals over patients.
 
-    Where there is no test place, or none to choose a threshold by, the figures are null and say so.
+    Beside each stands its `chance`: the pointing game of any pixel, and the overlap of the whole image. Where there is
+    no test place, or none to choose a threshold by, the figures are null and say so.
 
     Args:
         places: the places of each split; their masks are not empty.
@@ -138,9 +163,9 @@ def grounding_figures(
     result = {"pointing_game": _pointing(test, places["train"], map_of, bootstrap)}
     threshold = best_threshold(places["validate"], map_of)
     if threshold is not None:
-        values_N2 = overlaps(test, map_of, np.array([threshold]))[:, :, 0]
-        for name, values_N in zip(("iou", "dice"), values_N2.T, strict=True):
-            result[name] = _chosen(values_N, threshold, len(test), bootstrap)
+        values_N2, share_N = overlaps(test, map_of, np.array([threshold]))[:, :, 0], shares(test)
+        result["iou"] = _chosen(values_N2[:, 0], share_N, threshold, bootstrap)
+        result["dice"] = _chosen(values_N2[:, 1], 2 * share_N / (1 + share_N), threshold, bootstrap)
     else:
         missing = {**undefined("no place in the validation split to choose the threshold by"), "n": len(test)}
         result |= {"iou": missing, "dice": missing}

@@ -48,7 +48,11 @@ def test_pointing_is_compared_with_the_mean_position_place_by_place() -> None:
     assert game["baseline_mean_position"]["value"] == 0.25
     assert game["difference"]["value"] == 0.5
     assert game["difference"]["low"] <= 0.5 <= game["difference"]["high"]
-    assert game["per_class"] == {"effusion": {"value": 0.75, "baseline": 0.25, "n": 4}}
+    areas = [16, 16, 64, 25]  # of 32 x 32 pixels
+    assert game["chance"]["value"] == pytest.approx(np.mean(areas) / 1024, abs=1e-6)
+    assert game["per_class"] == {
+        "effusion": {"value": 0.75, "baseline": 0.25, "chance": game["chance"]["value"], "n": 4}
+    }
 
 
 def test_a_finding_without_training_image_stays_out_of_the_comparison() -> None:
@@ -56,7 +60,10 @@ def test_a_finding_without_training_image_stays_out_of_the_comparison() -> None:
     game = figures({"train": TRAIN, "validate": [], "test": test}, {"a": (3, 3), "b": (30, 30)})["pointing_game"]
     assert (game["value"], game["n"]) == (0.5, 2)
     assert (game["difference"]["value"], game["difference"]["n"]) == (1.0, 1)
-    assert game["per_class"]["nodule"] == {"value": 0.0, "baseline": None, "n": 1}
+    assert game["per_class"]["nodule"] == {"value": 0.0, "baseline": None, "chance": round(16 / 1024, 6), "n": 1}
+    alone = figures({"train": [], "validate": [], "test": test}, {"a": (3, 3), "b": (30, 30)})["pointing_game"]
+    for name in ("baseline_mean_position", "difference"):
+        assert (alone[name]["value"], alone[name]["why"]) == (None, "no training image shows where these findings are")
 
 
 def test_mean_positions_are_of_box_centres() -> None:
@@ -75,6 +82,21 @@ def test_the_threshold_of_overlap_comes_from_validation_only() -> None:
     )
     assert other["dice"]["threshold"] > narrow["dice"]["threshold"]
     assert other["dice"]["value"] > narrow["dice"]["value"]
+
+
+def test_a_map_without_knowledge_gets_the_chance_that_stands_beside_each_figure() -> None:
+    """Any pixel as the peak hits, and the whole image overlaps, as the figures' chance says."""
+    test = [place(name, (2 * number, 3, 5 + number, 9)) for number, name in enumerate("abcdefgh")]
+    everything = [{place.image_id: (x, y) for place in test} for x in range(0, SIZE, 3) for y in range(0, SIZE, 3)]
+    games = [figures({"train": TRAIN, "validate": [], "test": test}, points)["pointing_game"] for points in everything]
+    assert np.mean([game["value"] for game in games]) == pytest.approx(games[0]["chance"]["value"], abs=0.02)
+    found = figures(
+        {"train": TRAIN, "validate": TRAIN, "test": test},
+        dict.fromkeys("abcdefgh", (3, 3)) | {"t1": (3, 3), "t2": (3, 3)},
+    )
+    iou_N, dice_N = overlaps(test, pointing_at(dict.fromkeys("abcdefgh", (3, 3))), np.array([-1.0]))[:, :, 0].T
+    assert found["iou"]["chance"]["value"] == pytest.approx(iou_N.mean(), abs=1e-6)
+    assert found["dice"]["chance"]["value"] == pytest.approx(dice_N.mean(), abs=1e-6)
 
 
 def test_without_validation_places_there_is_no_overlap_figure() -> None:
