@@ -19,6 +19,7 @@ from components.ingest.images import Row, Task, store_of
 from components.ingest.parallel import Facts
 
 NOTHING = (None, "UNKNOWN")
+LABEL_WORDS = {1: "present", 0: "absent", -1: "not_told"}
 
 
 def fill(out: Path, inventory: pa.Table, task: Task, workers: int) -> dict[str, Any]:
@@ -160,6 +161,7 @@ def _figures(
     def counted(values: Iterable[str | None]) -> dict[str, int]:
         return dict(sorted(Counter(value or "not_told" for value in values).items()))
 
+    labels = annotations.filter(pc.field("kind") == "label")
     columns = ("transfer_syntax", "photometric_interpretation", "view", "split", "sex", "age_band", "origin")
     return {
         "manifest": len(manifest),
@@ -170,5 +172,6 @@ def _figures(
         **{key: counted(manifest[key].to_pylist()) for key in columns},
         "scanners": pc.count_distinct(manifest["scanner"]).as_py(),
         "annotations": counted(annotations["kind"].to_pylist()),
+        "labels": counted(LABEL_WORDS[value] for value in labels["value"].to_pylist()),
         "header_disagreements": {key: disagreements[key] for key in ("view", "sex", "age_band")},
     }

@@ -224,8 +224,10 @@ def test_a_link_put_in_place_after_the_listing_is_not_followed_outside(workspace
 
 def test_labels_and_boxes_become_annotations_in_shard_pixels(workspace: Path, configured: Configured) -> None:
     write_rsna(workspace / "rsna")
+    write(workspace, "rsna/stage_2_train_images/99999999.dcm", radiograph(chest(seed=9, bits=8), bits=8))
     figures = ingested(configured(), "rsna_pneumonia")
-    assert figures["annotations"] == {"box": 3, "label": 3}
+    assert figures["annotations"] == {"box": 3, "label": 4}
+    assert figures["labels"] == {"absent": 1, "not_told": 1, "present": 2}  # no row of the table names the last image
     listed = read_table(inventory_table("rsna_pneumonia"), "inventory").set_index("image")
     annotations = read_table(IMAGES / "rsna_pneumonia" / "annotations.parquet", "annotations")
     manifest = read_table(IMAGES / "rsna_pneumonia" / "manifest.parquet", "manifest").set_index("image_id")
