@@ -23,7 +23,7 @@ class Opened:
     Attributes:
         small_SS: uint8 [S, S], letterboxed to the model's side, as ingest makes it.
         letterbox: where the source lies in it.
-        large_HW: uint8 [H, W], the same grey levels on the source's own pixels.
+        large_HW: uint8 [H, W], the same grey levels on the source's own pixels, which are taken for squares.
         view: PA, AP or UNKNOWN.
         pixel_spacing_mm: millimetres between the source's rows, or None.
     """

@@ -101,6 +101,23 @@ def test_the_overlay_lies_on_the_source_s_pixels(model: Path, image: Path, tmp_p
     assert box["y"] + box["height"] <= ROWS
 
 
+def test_the_same_pixels_however_they_are_stored_give_the_same_answer(model: Path, tmp_path: Path) -> None:
+    """White and black turned over twice, and pixels that are no squares: they are taken as they lie in the file."""
+    pixels, window = chest(ROWS, COLUMNS), {"WindowCenter": 2048, "WindowWidth": 3000}
+    files = {
+        "plain": radiograph(pixels, **window),
+        "turned": radiograph(4095 - pixels, PhotometricInterpretation="MONOCHROME1", **window),
+        "flat": radiograph(pixels, ImagerPixelSpacing=[0.2, 0.4], **window),
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.dcm").write_bytes(content)
+        predict(tmp_path / f"{name}.dcm", model, tmp_path / name, 0, 1.0, ())
+    for name in ("turned", "flat"):
+        assert told(tmp_path / name) == told(tmp_path / "plain")
+        pictures = [(tmp_path / folder / "overlay.png").read_bytes() for folder in (name, "plain")]
+        assert pictures[0] == pictures[1]
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(400, 300), (300, 400), (64, 64)])
 def test_a_place_comes_back_from_the_letterbox(rows: int, columns: int) -> None:
     """A bright patch of the model's map lies where it was in the source, to within a patch."""
@@ -145,6 +162,10 @@ def test_what_is_no_frontal_chest_radiograph_is_refused(model: Path, image: Path
     cases = {
         "lateral.dcm": (radiograph(chest(), 12, uid.ExplicitVRLittleEndian, ViewPosition="LL"), "frontal views only"),
         "knee.dcm": (radiograph(chest(), 12, uid.ExplicitVRLittleEndian, BodyPartExamined="KNEE"), "body_part"),
+        "frames.dcm": (
+            radiograph(np.vstack([chest(ROWS, COLUMNS)] * 2), Rows=ROWS, NumberOfFrames=2),
+            r"refused \(multi_frame\): the object holds 2 frames: a radiograph is one",
+        ),
         "cut.dcm": (whole[: len(whole) // 2], "refused"),
         "words.txt": (b"no image", "refused"),
         "empty.dcm": (b"", "refused"),
