@@ -13,7 +13,10 @@ COUNTED = {"split": "Split", "sex": "Sex", "age_band": "Age", "view": "View", "o
 
 @dataclass(frozen=True)
 class Archive:
-    """One dataset: what was listed, taken and refused; images by split, sex, age, view and collection."""
+    """One dataset: what was listed, taken and refused; images by split, sex, age, view and collection.
+
+    Its own labels by what they say, and its boxes and masks that had no place in their image.
+    """
 
     name: str
     layout: str
@@ -25,6 +28,8 @@ class Archive:
     reasons: dict[str, int]
     counts: dict[str, dict[str, int]]
     scanners: int
+    labels: dict[str, int]
+    mended: dict[str, int]
     quality: list[tuple[str, str]]
     digest: str
 
@@ -46,6 +51,8 @@ def archive(name: str, params: Params) -> Archive:
         reasons=taken["rejected_by_reason"],
         counts={words: taken[key] for key, words in COUNTED.items() if set(taken[key]) - {"not_told"}},
         scanners=taken["scanners"],
+        labels=taken["labels"],
+        mended={key: count for key, count in taken["mended"].items() if count},
         quality=list(readable(read_json(quality))),
         digest=listed["digest"],
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from components.core import paths
@@ -13,7 +14,7 @@ GROUPINGS = {"sex": "Sex", "age_band": "Age", "view": "View", "scanner": "Scanne
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class of a zero-shot evaluation."""
+    """One class of a zero-shot evaluation; `share` is that of positives, which is the chance of average precision."""
 
     name: str
     auroc: Estimate
@@ -21,8 +22,10 @@ class ClassRow:
     f1: Estimate
     pointing: Estimate
     baseline: Estimate
+    pointing_chance: Estimate
     positives: int
     negatives: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,19 @@ class Diagnosis:
     truth: str
     auroc: Estimate
     average_precision: Estimate
+    average_precision_chance: Estimate
     calibration_error: Estimate
     brier_score: Estimate
     pointing: Estimate
+    pointing_chance: Estimate
     baseline: Estimate
     difference: Estimate
     both_streams: Estimate
     gain_of_both: Estimate
     iou: Estimate
+    iou_chance: Estimate
     dice: Estimate
+    dice_chance: Estimate
     other_truths: list[tuple[str, Estimate]]
     severities: list[tuple[str, Estimate]]
     images: int
@@ -76,8 +83,10 @@ def _classes(figures: Mapping[str, Any], pointed: Mapping[str, Any]) -> list[Cla
             f1=Estimate.of(figures["f1"]["per_class"][name]),
             pointing=Estimate.of(pointed.get(name)),
             baseline=Estimate((pointed.get(name) or {}).get("baseline")),
+            pointing_chance=Estimate((pointed.get(name) or {}).get("chance")),
             positives=row["positives"],
             negatives=row["negatives"],
+            share=row["positives"] / (row["positives"] + row["negatives"]),
         )
         for name, row in figures["auroc"]["per_class"].items()
     ]
@@ -103,21 +112,27 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
     """The zero-shot figures of a dataset."""
     pointing = figures.get("pointing_game") or {}
     both = figures.get("both_streams") or {}
+    iou, dice = figures.get("iou") or {}, figures.get("dice") or {}
     test = figures["images"]["test"]
+    classes = _classes(figures, pointing.get("per_class", {}))
     return Diagnosis(
         dataset=dataset,
         truth=TRUTHS[figures["truth"]],
         auroc=Estimate.of(figures["auroc"]["macro"]),
         average_precision=Estimate.of(figures["average_precision"]["macro"]),
+        average_precision_chance=Estimate(mean(row.share for row in classes) if classes else None),
         calibration_error=Estimate.of(figures["calibration_error"]["macro"]),
         brier_score=Estimate.of(figures["brier_score"]["macro"]),
         pointing=Estimate.of(pointing),
+        pointing_chance=Estimate.of(pointing.get("chance")),
         baseline=Estimate.of(pointing.get("baseline_mean_position")),
         difference=Estimate.of(pointing.get("difference")),
         both_streams=Estimate.of(both.get("pointing_game")),
         gain_of_both=Estimate.of(both.get("gain_in_pointing")),
-        iou=Estimate.of(figures.get("iou")),
-        dice=Estimate.of(figures.get("dice")),
+        iou=Estimate.of(iou),
+        iou_chance=Estimate.of(iou.get("chance")),
+        dice=Estimate.of(dice),
+        dice_chance=Estimate.of(dice.get("chance")),
         other_truths=[
             (words, Estimate.of(figures[f"{kind}_truth"]["auroc"]["macro"]))
             for kind, words in TRUTHS.items()
@@ -130,13 +145,16 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         ],
         images=test["images"],
         patients=test["patients"],
-        classes=_classes(figures, pointing.get("per_class", {})),
+        classes=classes,
         groups=_groups(figures["subgroups"]),
         described=[
             f"{name} (nearest definitions: {', '.join(figures['nearest_terms'][name])})"
             for name in figures["open_vocabulary"]
         ],
-        left_out=sorted(figures["too_few"]),
+        left_out=[
+            f"{name} {row['positives']} of {row['positives'] + row['negatives']}"
+            for name, row in sorted(figures["too_few"].items())
+        ],
         not_served=figures.get("classes_not_served", []),
         pictures=pictures_of(paths.PLOTS / "zero_shot" / dataset, dataset),
     )

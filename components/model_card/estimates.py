@@ -7,21 +7,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval; `value` is None where there were too few cases."""
+    """A figure with its 95 % interval; where `value` is None, `why` says what it lacks."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    why: str | None = None
 
     @classmethod
     def of(cls, figure: Mapping[str, Any] | None) -> "Estimate":
-        """From a metrics file's `{"value", "low", "high"}`."""
+        """From a metrics file's `{"value", "low", "high", "why"}`."""
         figure = figure or {}
-        return cls(figure.get("value"), figure.get("low"), figure.get("high"))
+        return cls(figure.get("value"), figure.get("low"), figure.get("high"), figure.get("why"))
 
     def __str__(self) -> str:
         if self.value is None:
-            return "too few cases"
+            return self.why or "too few cases"
         if self.low is None or self.high is None:
             return f"{self.value:.2f}"
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"

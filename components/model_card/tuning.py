@@ -29,11 +29,12 @@ class Share:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Fine-tuning on one task; the figure is AUROC or Dice."""
+    """Fine-tuning on one task; the figure is AUROC or Dice, `left_out` how many images it could not use, and why."""
 
     task: str
     figure: str
     shares: list[Share]
+    left_out: dict[str, int]
     pictures: list[Picture]
 
 
@@ -41,11 +42,12 @@ def tuning(task: str, figures: Mapping[str, Any]) -> Tuning:
     """The fine-tuning figures of a task."""
     headline = figures["headline"]
 
-    def of(start: Mapping[str, Any]) -> Estimate:
-        return Estimate.of(start[headline].get("macro", start[headline]))
+    def share(key: str, row: Mapping[str, Any]) -> Share:
+        missing = {"why": "; ".join(sorted(set(row["missing"].values())))} if row["missing"] else {}
+        starts = [row[start][headline] for start in ("pretrained", "scratch")]
+        told = [*(figure.get("macro", figure) for figure in starts), row["difference"]]
+        return Share(key, row["patients"], *(Estimate.of({**figure, **missing}) for figure in told))
 
-    shares = [
-        Share(key, row["patients"], of(row["pretrained"]), of(row["scratch"]), Estimate.of(row["difference"]))
-        for key, row in figures["shares"].items()
-    ]
-    return Tuning(task, HEADLINES[headline], shares, pictures_of(paths.PLOTS / "finetune" / task, task))
+    shares = [share(key, row) for key, row in figures["shares"].items()]
+    left_out = {reason: count for reason, count in figures["left_out"].items() if count}
+    return Tuning(task, HEADLINES[headline], shares, left_out, pictures_of(paths.PLOTS / "finetune" / task, task))

@@ -27,7 +27,7 @@ def weaknesses(diagnoses: Sequence[Diagnosis], archives: Sequence[Archive]) -> I
         if astray:
             yield f"{one.dataset}: pointed at worse than the mean position of the finding: {', '.join(astray)}."
         if one.left_out:
-            yield f"{one.dataset}: too few cases for any figure: {', '.join(one.left_out)}."
+            yield f"{one.dataset}: too few cases for any figure (positives of all): {', '.join(one.left_out)}."
         if one.not_served:
             yield f"{one.dataset}: classes that the model cannot answer for: {', '.join(one.not_served)}."
     for archive in archives:

@@ -44,6 +44,8 @@ def fill(root: Path) -> None:
         "manifest": 1190, "rejected": 10, "rejected_studies": 0, "rejected_by_reason": {"truncated": 10},
         "split": {"test": 300, "train": 890}, "sex": {"F": 700, "not_told": 490}, "age_band": {"40-59": 1190},
         "view": {"PA": 1190}, "origin": {"not_told": 1190}, "scanners": 3,
+        "labels": {"absent": 900, "not_told": 2, "present": 288},
+        "mended": {"boxes_cut": 4, "boxes_outside": 0, "masks_empty": 1},
     }  # fmt: skip
     diagnosis = {
         "truth": "drawn",
@@ -67,21 +69,22 @@ def fill(root: Path) -> None:
         "subgroups": {
             "sex": {
                 "F": {**estimate(0.84), "classes": ["effusion"], "images": 170, "patients": 110},
-                "M": {"value": None, "why": "few", "classes": [], "images": 3, "patients": 3},
+                "M": {"value": None, "why": "no class has 10 positives", "classes": [], "images": 3, "patients": 3},
             }
         },
         "both_streams": {"pointing_game": estimate(0.58), "gain_in_pointing": estimate(0.03)},
         "pointing_game": {
             **estimate(0.55), "baseline_mean_position": estimate(0.21), "difference": estimate(0.34),
-            "per_class": {"effusion": {"value": 0.51, "baseline": 0.94, "n": 12}},
+            "chance": estimate(0.06),
+            "per_class": {"effusion": {"value": 0.51, "baseline": 0.94, "chance": 0.02, "n": 12}},
         },
         "by_severity": {
             "mild": {"auroc": {"macro": estimate(0.66), "per_class": {"effusion": estimate(0.66)}}},
             "severe": {"auroc": {"macro": estimate(None), "per_class": {}}},
         },
         "report_truth": {"auroc": {"macro": estimate(0.77)}, "declared": ["effusion"]},
-        "iou": estimate(0.3),
-        "dice": estimate(0.4),
+        "iou": {**estimate(0.3), "chance": estimate(0.07)},
+        "dice": {**estimate(0.4), "chance": estimate(0.13)},
     }  # fmt: skip
     pretrained, scratch = ({"auroc": {"macro": estimate(value)}} for value in (0.8, 0.6))
     for dataset in DATASETS:
@@ -89,11 +92,14 @@ def fill(root: Path) -> None:
         write(root, f"metrics/ingest/{dataset}.json", taken)
         write(root, f"metrics/quality/{dataset}.json", {"expectations": 14, "failed": 0})
     write(root, "metrics/zero_shot/mimic_cxr.json", diagnosis)
+    nothing = {"mass": "no positive image among the 20 patients of the share"}
     share = {"patients": 20, "pretrained": pretrained, "scratch": scratch, "difference": estimate(None)}
-    write(root, "metrics/finetune/rsna_classification.json", {"headline": "auroc", "shares": {"10_percent": share}})
+    tuned = {"headline": "auroc", "left_out": {"without_label": 7, "not_frontal": 0}}
+    write(root, "metrics/finetune/rsna_classification.json",
+          {**tuned, "shares": {"10_percent": {**share, "missing": nothing}}})  # fmt: skip
     masks = {"patients": 20, "pretrained": {"dice": estimate(0.64)}, "scratch": {"dice": estimate(0.32)}}
-    masks = {"1_percent": {**masks, "difference": estimate(0.32)}}
-    write(root, "metrics/finetune/rsna_segmentation.json", {"headline": "dice", "shares": masks})
+    masks = {"1_percent": {**masks, "difference": estimate(0.32), "missing": {}}}
+    write(root, "metrics/finetune/rsna_segmentation.json", {"headline": "dice", "left_out": {}, "shares": masks})
     (root / "comparisons").mkdir()
     write_comparison(COMPARISON, root / "comparisons")
     (root / "requirements").mkdir(exist_ok=True)
@@ -191,7 +197,7 @@ def test_groups_stand_beside_their_counts(page: str) -> None:
     women, men = (next(row for row in rows if f">{sex}</th>" in row) for sex in "FM")
     assert "0.84 (0.79 to 0.89)" in women
     assert women.endswith('<td class="number">1</td><td class="number">170</td><td class="number">110</td></tr>\n')
-    assert "too few cases" in men
+    assert "<td>no class has 10 positives</td>" in men
 
 
 def test_calibration_both_streams_and_what_was_never_seen_are_told(page: str) -> None:
@@ -209,10 +215,43 @@ def test_whose_images_they_are_is_counted(page: str) -> None:
     assert "Collection" not in page  # no image has one
 
 
+def test_what_could_not_be_kept_or_used_is_counted(page: str, tmp_path: Path) -> None:
+    for text in ("Labels of its own: absent 900, not told 2, present 288", "boxes cut 4, masks empty 1",
+                 "could not use: without label 7.", "hernia 1 of 91"):  # fmt: skip
+        assert text in page, text
+    assert "boxes outside 0" not in page
+    card = json.loads((tmp_path / "model_card/card.json").read_text(encoding="utf-8"))
+    assert card["archives"][0]["mended"] == {"boxes_cut": 4, "masks_empty": 1}
+
+
+def test_what_chance_would_give_stands_beside_each_figure(page: str) -> None:
+    chance = (40 / 300 + 30 / 300) / 2
+    for text in (f"0.61 (0.56 to 0.66) ({chance:.2f} by chance)", "0.06 (0.01 to 0.11) for any pixel",
+                 "a mask of the whole image gets 0.07 (0.02 to 0.12) and 0.13 (0.08 to 0.18)"):  # fmt: skip
+        assert text in page, text
+    row = page.split('<th scope="row">effusion</th>')[1].split("</tr>")[0]
+    assert re.search(r">0\.94</td><td[^>]*>0\.02</td>.*>0\.13</td>$", row)
+
+
+def test_a_figure_that_is_missing_says_why(page: str, params: Params, tmp_path: Path) -> None:
+    assert "<td>no positive image among the 20 patients of the share</td>" in page
+    figures = json.loads((tmp_path / "metrics/zero_shot/mimic_cxr.json").read_text(encoding="utf-8"))
+    for name in ("iou", "dice"):
+        figures[name] = {**estimate(None), "why": "no place in the validation split to choose the threshold by"}
+    for name in ("baseline_mean_position", "difference"):
+        figures["pointing_game"][name] = {**estimate(None), "why": "no training image shows where"}
+    write(tmp_path, "metrics/zero_shot/mimic_cxr.json", figures)
+    run(params, "")
+    other = (tmp_path / "model_card/index.html").read_text(encoding="utf-8")
+    assert "Intersection over union and Dice: no place in the validation split to choose the threshold by." in other
+    assert "for any pixel; of a mean position, no training image shows where." in other
+    assert "the mean position gets" not in other
+
+
 def test_failures_are_named_by_rule(page: str) -> None:
     failures = page.split('id="failures"')[1].split("<h2")[0]
     assert "pointed at worse than the mean position of the finding: effusion" in failures
-    assert "too few cases for any figure: hernia" in failures
+    assert "too few cases for any figure (positives of all): hernia 1 of 91" in failures
     assert "10 objects gave no image: truncated 10" in failures
 
 
@@ -232,7 +271,7 @@ def test_without_comparisons_nothing_is_said_of_them(page: str, params: Params, 
 
 def test_the_same_content_stands_in_json(page: str, tmp_path: Path) -> None:
     card = json.loads((tmp_path / "model_card/card.json").read_text(encoding="utf-8"))
-    assert card["diagnoses"][0]["auroc"] == pytest.approx({"value": 0.83, "low": 0.78, "high": 0.88})
+    assert card["diagnoses"][0]["auroc"] == pytest.approx({"value": 0.83, "low": 0.78, "high": 0.88, "why": None})
     assert card["archives"][0]["reasons"] == {"truncated": 10}
     assert card["comparisons"][0]["rows"][1]["cell"] == "worse"
     assert card["diagnoses"][0]["pictures"][0]["title"] == "ROC curves"
