@@ -8,12 +8,14 @@ import io
 import multiprocessing
 import platform
 import resource
+import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from components.core.command import finish, guarded
 from components.core.model import Config, MedSLIP, Mends
 from components.core.model.losses import (
     compute_losses,
@@ -38,8 +41,11 @@ from components.pretrain.augmentation import draw
 NEGATIVES, TEXT_WIDTH = 7, 768
 ENOUGH_SECONDS, MOST_SECONDS = 60.0, 300.0  # of a form: after so long no further step, after so long the end
 PRESENT, ABSENT = 0.001, 0.004  # shares of a study's cells, as reports fill them
+NO_BF16 = "no bf16 instructions: bf16 gains little here"
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # bf16 operations a second, without sparsity, by the maker
 PUBLISHED, CONTRACTED = "prototypes built, loops", "contracted (ours)"
+PUBLISHED_FORM, PLAIN_FORM = f"{PUBLISHED}, float32", f"{CONTRACTED}, float32"
+FAST_FORM, TRUNK_FORM = f"{CONTRACTED}, channels last + bf16", "the trunk alone, channels last + bf16"
 
 
 @dataclass(frozen=True)
@@ -123,17 +129,24 @@ def trunk_total(model: MedSLIP, images: Tensor, labels: Tensor) -> Tensor:
 
 Form = tuple[Callable[[MedSLIP, Tensor, Tensor], Tensor], bool, bool]
 FORMS: dict[str, Form] = {  # its loss, channels last, bfloat16
-    f"{PUBLISHED}, float32": (published_total, False, False),
-    f"{CONTRACTED}, float32": (contracted_total, False, False),
+    PUBLISHED_FORM: (published_total, False, False),
+    PLAIN_FORM: (contracted_total, False, False),
     f"{CONTRACTED}, channels last": (contracted_total, True, False),
     f"{CONTRACTED}, bf16": (contracted_total, False, True),
-    f"{CONTRACTED}, channels last + bf16": (contracted_total, True, True),
-    "the trunk alone, channels last + bf16": (trunk_total, True, True),
+    FAST_FORM: (contracted_total, True, True),
+    TRUNK_FORM: (trunk_total, True, True),
 }
 
 
-def measure(sizes: Sizes, name: str, device: torch.device) -> tuple[float, float]:
-    """Seconds a step (median, after one step to warm up) and peak memory in GB.
+class Cost(NamedTuple):
+    """Seconds a step (median, after one step to warm up) and peak memory in GB."""
+
+    seconds: float
+    memory: float
+
+
+def measure(sizes: Sizes, name: str, device: torch.device) -> Cost:
+    """What a step of a form costs.
 
     A form that is slow beyond use, as bf16 is where it is emulated, is measured by its first step.
     """
@@ -154,20 +167,26 @@ def measure(sizes: Sizes, name: str, device: torch.device) -> tuple[float, float
         seconds.append(time.perf_counter() - begun)
     median = statistics.median(seconds[1:] or seconds)
     if device.type == "cuda":
-        return median, torch.cuda.max_memory_allocated() / 1e9
-    return median, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        return Cost(median, torch.cuda.max_memory_allocated() / 1e9)
+    return Cost(median, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
 
 
 def _alone(sizes: Sizes, name: str, device: str, answer: Any) -> None:
     torch.set_num_threads(1)
-    answer.put(measure(sizes, name, torch.device(device)))
+    try:
+        answer.put(measure(sizes, name, torch.device(device)))
+    except RuntimeError as error:  # a CPU's allocator has no error of its own
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):
+            raise
+        answer.put(None)
 
 
-def in_own_process(sizes: Sizes, name: str, device: torch.device) -> tuple[float, float]:
+def in_own_process(sizes: Sizes, name: str, device: torch.device) -> Cost:
     """`measure` in a new process.
 
     Raises:
-        RuntimeError: it ended without an answer, mostly for want of memory, or not in time.
+        ValueError: memory does not suffice, or it took too long.
+        RuntimeError: it ended without an answer.
     """
     context = multiprocessing.get_context("spawn")
     answer = context.SimpleQueue()
@@ -177,11 +196,13 @@ def in_own_process(sizes: Sizes, name: str, device: torch.device) -> tuple[float
     if process.is_alive():
         process.kill()
         process.join()
-        raise RuntimeError(f"{name} took more than {MOST_SECONDS:.0f} s: lower the batch with --batch")
-    if process.exitcode != 0:
-        raise RuntimeError(f"{name} ended with {process.exitcode}: lower the batch with --batch")
-    seconds, memory = answer.get()
-    return float(seconds), float(memory)
+        raise ValueError(f"{name} took more than {MOST_SECONDS:.0f} s: lower the batch with --batch")
+    told = answer.get() if process.exitcode == 0 else None
+    if process.exitcode not in (0, -signal.SIGKILL):  # which the system sends where memory runs out
+        raise RuntimeError(f"{name} ended with {process.exitcode}")
+    if told is None:
+        raise ValueError(f"memory does not hold {name} with {sizes.batch} images: lower the batch with --batch")
+    return Cost(*told)
 
 
 def jpeg_way(file: bytes, side: int, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -227,57 +248,94 @@ def _rate(way: Callable[[], object], seconds: float) -> float:
     return count / passed
 
 
+def bf16_instructions() -> list[str]:
+    """Those that this CPU has."""
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        flags = set(next(line for line in file if line.startswith("flags")).split())
+    return [name for name in ("avx512_bf16", "amx_bf16") if name in flags]
+
+
 def machine(device: torch.device) -> str:
     """What computes, with what it can do that matters here."""
     if device.type == "cuda":
         return torch.cuda.get_device_name()
-    with open("/proc/cpuinfo", encoding="ascii") as file:
-        flags = set(next(line for line in file if line.startswith("flags")).split())
-    special = [name for name in ("avx512_bf16", "amx_bf16") if name in flags]
-    return f"{platform.machine()}, one core, {' and '.join(special) or 'no bf16 instructions: bf16 gains little here'}"
+    return f"{platform.machine()}, one core, {' and '.join(bf16_instructions()) or NO_BF16}"
 
 
-def print_steps(sizes: Sizes, device: torch.device) -> dict[str, float]:
-    """Measure and print every form; returns seconds by form."""
-    results = {name: in_own_process(sizes, name, device) for name in FORMS}
-    first_seconds, first_memory = next(iter(results.values()))
+def print_steps(sizes: Sizes, device: torch.device) -> dict[str, Cost]:
+    """Measure and print every form."""
+    costs: dict[str, Cost] = {}
+    for number, name in enumerate(FORMS, start=1):
+        print(f"{number} of {len(FORMS)}, at most {MOST_SECONDS:.0f} s: {name}", file=sys.stderr, flush=True)
+        costs[name] = in_own_process(sizes, name, device)
+    first = costs[PUBLISHED_FORM]
     print(f"| batch {sizes.batch}, {sizes.side} px | s a step | images/s | times as fast | peak GB | of the first |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, (seconds, memory) in results.items():
+    for name, (seconds, memory) in costs.items():
         print(
-            f"| {name} | {seconds:.2f} | {sizes.batch / seconds:.1f} | {first_seconds / seconds:.2f} | {memory:.2f} "
-            f"| {memory / first_memory:.2f} |"
+            f"| {name} | {seconds:.2f} | {sizes.batch / seconds:.1f} | {first.seconds / seconds:.2f} | {memory:.2f} "
+            f"| {memory / first.memory:.2f} |"
         )
-    return {name: seconds for name, (seconds, _) in results.items()}
+    return costs
 
 
-def print_gpu(sizes: Sizes, seconds: dict[str, float], device: torch.device) -> None:
-    """How near the step comes to the trunk's own rate, and to what the GPU could do."""
-    whole, trunk = seconds[f"{CONTRACTED}, channels last + bf16"], seconds["the trunk alone, channels last + bf16"]
-    print(f"\nrate against the trunk alone: {trunk / whole:.2f}")
+def goals(costs: dict[str, Cost], rates: dict[str, float], device: torch.device) -> dict[str, tuple[float, float]]:
+    """What is wanted of this machine, each as the ratio wanted at least and the one measured."""
+    first, plain, fast = costs[PUBLISHED_FORM], costs[PLAIN_FORM], costs[FAST_FORM]
+    jpeg, shard = list(rates.values())[:2]
+    shared = {
+        f"memory of {PUBLISHED}, against ours": (2.0, first.memory / plain.memory),
+        f"input: images/s of {list(rates)[1]}, against JPEG and PIL": (100.0, shard / jpeg),
+    }
+    if device.type == "cuda":
+        trunk = costs[TRUNK_FORM].seconds / fast.seconds
+        return {"rate of the step at a batch of 256, against the trunk's alone": (0.8, trunk), **shared}
+    doubt = "" if bf16_instructions() else f" ({NO_BF16})"
+    return {
+        "speed of the step, float32": (1.5, first.seconds / plain.seconds),
+        f"speed of the step, channels last + bf16{doubt}": (3.5, first.seconds / fast.seconds),
+        **shared,
+    }
+
+
+def print_goals(wanted_and_measured: dict[str, tuple[float, float]]) -> None:
+    """Whether each was reached."""
+    print("\n| goal | wanted at least | measured | reached |\n| --- | --- | --- | --- |")
+    for name, (wanted, measured) in wanted_and_measured.items():
+        print(f"| {name} | {wanted:g} | {measured:.3g} | {'yes' if measured >= wanted else 'no'} |")
+
+
+def print_gpu(sizes: Sizes, seconds: float, device: torch.device) -> None:
+    """How near the fast form, by its seconds a step, comes to what the GPU could do."""
     images, labels = sizes.batch_of(device)
     model = sizes.model().to(device)
     with FlopCounterMode(display=False) as counter:
         contracted_total(model, images, labels).backward()
     peak = next((value for name, value in PEAKS.items() if name in torch.cuda.get_device_name()), None)
-    rate = counter.get_total_flops() / whole
-    print(f"{rate / 1e12:.0f} TFLOP/s" + (f", MFU {rate / peak:.2f}" if peak else ", MFU unknown: no peak is listed"))
+    rate = counter.get_total_flops() / seconds
+    print(f"\n{rate / 1e12:.0f} TFLOP/s" + (f", MFU {rate / peak:.2f}" if peak else ", MFU unknown: no peak is listed"))
 
 
 def run(sizes: Sizes) -> None:
-    """Measure and print the tables."""
+    """Measure and print the tables.
+
+    Raises:
+        ValueError: memory does not hold the batch, or a form took too long.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{machine(device)}; torch {torch.__version__}; {datetime.now(UTC):%Y-%m-%d}\n")
-    seconds = print_steps(sizes, device)
+    costs = print_steps(sizes, device)
+    fast = costs[FAST_FORM].seconds
     if device.type == "cuda":
-        print_gpu(sizes, seconds, device)
+        print_gpu(sizes, fast, device)
     rates = input_rates(sizes, 0.2 if sizes is QUICK else 4.0)
-    plain, ours = next(iter(rates.values())), list(rates.values())[1]
+    plain, ours = list(rates.values())[:2]
     print("\n| input | images/s a core | times as fast |\n| --- | --- | --- |")
     for name, rate in rates.items():
         print(f"| {name} | {rate:.0f} | {rate / plain:.0f} |")
-    waiting = (sizes.batch / ours) / (sizes.batch / ours + seconds[f"{CONTRACTED}, channels last + bf16"])
+    waiting = (sizes.batch / ours) / (sizes.batch / ours + fast)
     print(f"\nshare of a step that waits for input read in its own process: {waiting:.2%}")
+    print_goals(goals(costs, rates, device))
 
 
 def main() -> None:
@@ -288,7 +346,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else FULL
     batch = arguments.batch or (256 if torch.cuda.is_available() and not arguments.quick else sizes.batch)
-    run(sizes if batch == sizes.batch else Sizes(**{**vars(sizes), "batch": batch}))
+    finish(guarded(lambda: run(sizes if batch == sizes.batch else replace(sizes, batch=batch))))
 
 
 if __name__ == "__main__":
