@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.core.devices import device
+from components.core.metrics.classification import undefined
 from components.core.metrics.estimate import Estimate, PatientBootstrap, mean_estimate, rounded
 from components.core.model.trunk import Trunk
 from components.core.params import Finetune
@@ -31,8 +32,8 @@ TABLE = "segmentations"
 HEADLINE = "dice"
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 STEM_SKIPS = 2  # the trunk has maps at strides 8 and 4 for the decoder; at stride 2 it has none
-UNDEFINED = {"value": None, "low": None, "high": None}
-NOTHING_LEARNT = {"dice": UNDEFINED}
+NO_THRESHOLD = "no validation image with a finding to choose the threshold by"
+NOTHING_LEARNT = {"dice": {"value": None, "low": None, "high": None}}
 
 
 class Segmenter(nn.Module):
@@ -187,12 +188,13 @@ class Judged:
         test = self.table[self.table["split"] == "test"]
         bootstrap = PatientBootstrap(tuple(test["patient_id"]), settings.bootstrap, settings.seed)
         figures, dice = mask_figures(test, bootstrap)
-        known = threshold is not None and not missing
-        self.headline = dice if known else None
+        lacks = [*sorted(set(missing.values())), *([] if threshold is not None else [NO_THRESHOLD])]
+        self.headline = None if lacks else dice
         source = "largest mean Dice on validation images with a finding"
         self.figures: dict[str, Any] = {
             **{
-                name: figure if known else {**UNDEFINED, "images": figure["images"]} for name, figure in figures.items()
+                name: {**undefined("; ".join(lacks)), "images": figure["images"]} if lacks else figure
+                for name, figure in figures.items()
             },
             "threshold": {
                 "value": rounded(cut),

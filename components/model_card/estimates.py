@@ -18,7 +18,8 @@ class Estimate:
     def of(cls, figure: Mapping[str, Any] | None) -> "Estimate":
         """From a metrics file's `{"value", "low", "high", "why"}`."""
         figure = figure or {}
-        return cls(figure.get("value"), figure.get("low"), figure.get("high"), figure.get("why"))
+        value = figure.get("value")
+        return cls(value, figure.get("low"), figure.get("high"), figure.get("why") if value is None else None)
 
     def __str__(self) -> str:
         if self.value is None:

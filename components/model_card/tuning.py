@@ -43,10 +43,10 @@ def tuning(task: str, figures: Mapping[str, Any]) -> Tuning:
     headline = figures["headline"]
 
     def share(key: str, row: Mapping[str, Any]) -> Share:
-        missing = {"why": "; ".join(sorted(set(row["missing"].values())))} if row["missing"] else {}
         starts = [row[start][headline] for start in ("pretrained", "scratch")]
         told = [*(figure.get("macro", figure) for figure in starts), row["difference"]]
-        return Share(key, row["patients"], *(Estimate.of({**figure, **missing}) for figure in told))
+        why = "; ".join(sorted(set(row["missing"].values()))) or told[0].get("why")
+        return Share(key, row["patients"], *(Estimate.of({**figure, "why": why}) for figure in told))
 
     shares = [share(key, row) for key, row in figures["shares"].items()]
     left_out = {reason: count for reason, count in figures["left_out"].items() if count}

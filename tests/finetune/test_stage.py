@@ -206,10 +206,24 @@ def test_shuffled_boxes_find_nothing(other, params, figures) -> None:
     assert figures["rsna_segmentation"]["shares"]["100_percent"]["pretrained"]["left_empty"]["value"] > 0.6
 
 
-def test_a_share_without_a_positive_has_no_figure_and_says_why(other, params) -> None:
+def test_a_share_or_a_split_without_a_positive_has_no_figure_and_says_why(other, params) -> None:
+    annotations = read_table(other / IMAGES / "annotations.parquet", "annotations")
+    manifest = read_table(other / IMAGES / "manifest.parquet", "manifest")
+    validated = annotations["image_id"].isin(manifest["image_id"][manifest["split"] == "validate"])
+    annotations.loc[validated & (annotations["kind"] == "label"), "value"] = 0
+    write_table(
+        other / IMAGES / "annotations.parquet",
+        annotations[~(validated & (annotations["kind"] == "box"))],
+        "annotations",
+    )
     small = params.model_copy(update={"finetune": params.finetune.model_copy(update={"shares": (0.001, 1.0)})})
     for task in TASKS:
-        share = run(small, task)["shares"]["0_1_percent"]
+        shares = run(small, task)["shares"]
+        without_threshold = shares["100_percent"]["pretrained"]["f1" if task == "rsna_classification" else "dice"]
+        figure = without_threshold.get("per_class", {}).get("pneumonia", without_threshold)
+        assert figure["value"] is None
+        assert "threshold" in figure["why"]
+        share = shares["0_1_percent"]
         assert share["missing"] == {"pneumonia": "no positive image among the 0 patients of the share"}
         assert (share["images"], share["positives"]) == (0, {"pneumonia": 0})
         assert HEADLINES[task](share["pretrained"])["value"] is share["difference"]["value"] is None
