@@ -1,4 +1,4 @@
-"""Every task that the demo and its comparison learn, and COVID-19 too, from a phantom archive as it lies on disk."""
+"""Every task that the demo, its comparison and the paper's profile learn, from a phantom archive as it lies on disk."""
 
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,21 @@ pytestmark = pytest.mark.slow
 STUDIES = {"rsna_pneumonia": 24, "nih_cxr14": 30, "siim_acr": 20, "covidx_cxr4": 24}
 CLASSES_OF = {
     "rsna_classification": ("pneumonia",), "rsna_segmentation": ("pneumonia",), "nih_classification": CLASSES,
-    "siim_segmentation": ("pneumothorax",), "covidx_classification": ("covid",),
+    "siim_classification": ("pneumothorax",), "siim_segmentation": ("pneumothorax",),
+    "covidx_classification": ("covid",),
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def tasks(repository: Path) -> dict[str, Any]:
-    """The tasks of params.yaml and of the comparison, and the one that no file of ours asks for."""
-    demo = parameters.read_yaml(repository / "params.yaml")["finetune"]["tasks"]
-    compared = parameters.read_yaml(repository / "comparisons/compare.yaml")["changes"]["finetune"]["tasks"]
-    return {**demo, **compared, "covidx_classification": {"dataset": "covidx_cxr4", "kind": "classification"}}
+    """The tasks that files of ours ask for."""
+    compared = parameters.read_yaml(repository / "comparisons/compare.yaml")["changes"]
+    others = [compared, parameters.read_yaml(repository / "pipelines/profiles/paper.yaml")]
+    content = parameters.read_yaml(repository / "params.yaml")
+    for other in others:
+        content = parameters.overlay(content, {"finetune": {"tasks": other["finetune"]["tasks"]}})
+    found: dict[str, Any] = content["finetune"]["tasks"]
+    return found
 
 
 @pytest.fixture(scope="module")
