@@ -10,7 +10,7 @@ from components.core.model.losses import compute_losses, draw_negatives
 from components.core.model.published import IMAGE_SIZE, SIZES, from_published, published_names, to_published
 from components.core.params import Model, Trunk
 from tests import small_model
-from tests.core.model.oracle import Published
+from tests.core.model.oracle import Published, existence_targets
 
 KINDS = pytest.mark.parametrize("kind", ["bottleneck", "basic"])
 MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
@@ -84,6 +84,8 @@ def test_outputs_are_the_published_ones(kind: str, training: bool) -> None:
 @MODES
 def test_losses_and_every_gradient_are_the_published_ones(kind: str, training: bool) -> None:
     labels_BAP = small_model.labels(3)
+    for targets in existence_targets(labels_BAP):
+        assert set(targets.unique().tolist()) == {-1, 0, 1}  # present, absent, and in no sentence of a study
     generator = torch.Generator().manual_seed(5)
     drawn_p = draw_negatives((labels_BAP == 1).transpose(1, 2), NEGATIVES, generator)
     drawn_a = draw_negatives(labels_BAP == 1, NEGATIVES, generator)
