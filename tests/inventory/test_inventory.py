@@ -15,7 +15,7 @@ from components.core.paths import inventory_table
 from components.core.pseudonyms import KEY_FILE_VARIABLE, Pseudonyms
 from components.core.records.tables import read_metadata, read_table
 from components.inventory.stage import run
-from tests.archive_files import STUDIES, write, write_mimic, write_rsna
+from tests.archive_files import STUDIES, write, write_covidx, write_mimic, write_nih, write_rsna
 from tests.dicom_files import chest, radiograph
 
 TABLE = inventory_table("mimic_cxr")
@@ -69,6 +69,29 @@ def test_figures(configured: Configured) -> None:
         },
         "problems": {},
     }
+
+
+def test_an_image_that_is_named_twice_or_lies_twice_is_listed_once_and_counted(
+    workspace: Path, configured: Configured, repository: Path
+) -> None:
+    write_covidx(workspace / "covidx")
+    write(workspace, "covidx/train.txt", "1 a.png positive cohen\n1 a.png positive cohen\n2 a.png negative rsna\n")
+    write_nih(workspace / "nih")
+    table = (workspace / "nih/Data_Entry_2017.csv").read_text()
+    write(workspace, "nih/Data_Entry_2017.csv", table + "00000001_000.png,Mass,1,58,M,PA\n")
+    write(workspace, "nih/images/00000002_000.png", b"another copy")
+    roots = {"covidx_cxr4": {"root": "covidx"}, "nih_cxr14": {"root": "nih"}}
+    content = parameters.overlay(parameters.read_yaml(repository / "params.yaml"), {"datasets": roots})
+    for dataset, kept, told in (
+        ("covidx_cxr4", "train/a.png", ["covid"]),
+        ("nih_cxr14", "00000001_000.png", ["Cardiomegaly", "Infiltration"]),
+    ):
+        assert run(parameters.validate(content), dataset)["problems"]["repeated"] == 2
+        rows = read_table(inventory_table(dataset), "inventory")
+        assert rows["image_id"].is_unique
+        (first,) = rows[rows["image"] == kept].to_dict("records")
+        assert pd.isna(first["problem"])
+        assert [label["name"] for label in first["labels"] if label["value"]] == told
 
 
 @pytest.mark.usefixtures("workspace")

@@ -1,5 +1,6 @@
 """An archive's entries, with sizes, versions, pseudonyms and splits: the rows of the inventory."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -44,7 +45,7 @@ def list_archive(archive: Archive, stamps: Stamps) -> Iterator[Listed]:
     Raises:
         ValueError: a table of the archive is missing or damaged, or the archive holds no image.
     """
-    entries = archive.entries()
+    entries = _each_image_once(archive.entries())
     report_stamps: dict[str | None, Stamped] = {None: ABSENT}
     has_image = False
     while some := list(islice(entries, BATCH)):
@@ -60,6 +61,17 @@ def list_archive(archive: Archive, stamps: Stamps) -> Iterator[Listed]:
             yield entry, stamp, report_stamps[entry.report_uri][1]
     if not has_image:
         raise ValueError(f"the archive at {archive.source.root} holds no image")
+
+
+def _each_image_once(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries; an image that an earlier one has already goes by another name, and its problem is that."""
+    seen: Counter[str] = Counter()
+    for entry in entries:
+        if entry.uri:
+            seen[entry.image] += 1
+            if seen[entry.image] > 1:
+                entry = replace(entry, image=f"{entry.image} ({seen[entry.image]})", problem="repeated")
+        yield entry
 
 
 def inventory_of(dataset: str, listed: Iterable[Listed], pseudonyms: Pseudonyms, params: Inventory) -> pa.Table:

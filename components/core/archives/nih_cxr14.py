@@ -31,8 +31,8 @@ class NihCxr14(Archive):
         """See `Archive.entries`: the table's images, then PNG files that it does not list."""
         places: dict[str, str] = {}
         for uri in self.source.files():
-            if uri.lower().endswith(".png"):
-                places.setdefault(PurePosixPath(uri).name, uri)
+            if uri.lower().endswith(".png") and places.setdefault(PurePosixPath(uri).name, uri) != uri:
+                yield Entry(uri=uri, image=uri, study=uri, patient=uri, problem="repeated")
         boxes, test, others = self._boxes(), self._list(TEST), self._list(OTHERS)
         told: set[str] = set()
         listed = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")

@@ -97,6 +97,7 @@ REASONS = {
     "file_missing": "the archive's tables name a file that is not there",
     "outside": "the archive names a file outside its root",
     "unplaced": "no table lists the file, and its place does not say whose it is",
+    "repeated": "the archive's tables name the image twice, or it lies in two places: the first counts",
     "unreadable": "the file cannot be read",
     "image_missing": "the study has a report but no image",
     "report_missing": "the study has images but no report",
