@@ -11,6 +11,7 @@ DOCKER ?= docker
 DOCKER_BUILD_FLAGS ?= --network host $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE))
 # The most that an image may weigh, in MB.
 IMAGES := data:900 train:1600 mlflow:1200 airflow:1900
+WANTED := $(if $(ONLY),$(filter $(addsuffix :%,$(ONLY)),$(IMAGES)),$(IMAGES))
 ROUNDS ?= 10
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -62,12 +63,12 @@ ablate: setup ## Train with every mend taken back, and the baselines, on a small
 compare: setup ## MeDSLIP against the baselines on the demo's archives: the model card's table (hours, resumable)
 	$(BIN)/python -m pipelines grid comparisons/compare.yaml
 
-images: ## Build the images data, train, mlflow and airflow; DOCKER_BUILD_FLAGS go to docker build
+images: ## Build the images data, train, mlflow and airflow, or ONLY="data train"; DOCKER_BUILD_FLAGS go to docker build
 	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); revision=$$(git describe --always --abbrev=40 --dirty); \
-	for image in $(IMAGES); do name=$${image%%:*}; \
+	for image in $(WANTED); do name=$${image%%:*}; \
 	  DOCKER_BUILDKIT=1 $(DOCKER) build $(DOCKER_BUILD_FLAGS) --file docker/Dockerfile --target $$name --tag medslip-$$name:local \
 	    --build-arg VERSION=$$version --build-arg REVISION=$$revision . || exit 1; done; \
-	for image in $(IMAGES); do name=$${image%%:*}; limit=$${image##*:}; \
+	for image in $(WANTED); do name=$${image%%:*}; limit=$${image##*:}; \
 	  size=$$(( $$($(DOCKER) image inspect --format '{{.Size}}' medslip-$$name:local) / 1000000 )); \
 	  echo "medslip-$$name:local $$size MB (at most $$limit)"; [ $$size -le $$limit ] || heavy="$$heavy $$name"; done; \
 	[ -z "$$heavy" ] || { echo "too large:$$heavy" >&2; exit 1; }
@@ -119,8 +120,9 @@ lock: setup ## Settle the versions anew from requirements/*.in
 	$(COMPILE) --upgrade --output-file $(AIRFLOW_LOCK) requirements/airflow.in
 
 mlflow: setup ## Browse the runs and the registry at 127.0.0.1:5000 (also part of services)
+	@mkdir -p .state/mlflow
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
-	  --backend-store-uri sqlite:///mlflow.db
+	  --backend-store-uri sqlite:///.state/mlflow/mlflow.db
 
 benchmark-train: setup ## Compare the pretraining step and its input with how the published code is written
 	$(BIN)/python -m benchmarks.train

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from components.core.pseudonyms import KEY_FILE_VARIABLE, forgotten_file, key_file
-from components.core.tracking import PIPELINE_RUN_VARIABLE
+from components.core.tracking import PIPELINE_RUN_VARIABLE, kept_in
 from pipelines.graph import Stage
 from pipelines.stage import STATE
 
@@ -106,6 +106,22 @@ def _store_access(stage: Stage, workspace: Path) -> tuple[dict[str, str], tuple[
     )
 
 
+def _tracking(network: str, main: Path) -> tuple[Mounted, ...]:
+    """Where MLflow keeps its database and its artifacts, if on this machine, for the stages that talk to it.
+
+    Raises:
+        ValueError: MLflow is somewhere that a container does not reach.
+    """
+    kept = kept_in(main)
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    if address and not address.startswith(("http://", "https://", f"sqlite:///{kept}/")):
+        raise ValueError(
+            f"MLFLOW_TRACKING_URI is {address!r}, which a container does not reach: give the http address of a server, "
+            f"or unset it for the database below {kept}"
+        )
+    return (Mounted(kept, read_only=False),) if network == "host" else ()
+
+
 def cache_of(workspace: Path) -> Path:
     """The DVC cache of a workspace, as its settings say, or DVC's own default."""
     settings = configparser.ConfigParser()
@@ -167,6 +183,7 @@ def container_of(
             Mounted(kept, read_only=False),
             Mounted(main / ".git", read_only=True),
             Mounted(key, read_only=True),
+            *_tracking(network, main),
             *([Mounted(forgotten, read_only=True)] if forgotten.exists() else []),
             *(Mounted(root, read_only=True) for root in _archives(workspace)),
             *keys,

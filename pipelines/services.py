@@ -137,8 +137,8 @@ class Services:
     def all(self) -> list[Service]:
         """The services, in the order in which they start."""
         airflow = self._airflow_program()
-        store = ("--backend-store-uri", f"sqlite:///{self.main / 'mlflow.db'}", "--artifacts-destination",
-                 str(self.main / "mlartifacts"))  # fmt: skip
+        store = ("--backend-store-uri", self._database, "--artifacts-destination",
+                 str(tracking.kept_in(self.main) / "mlartifacts"))  # fmt: skip
         port = str(_number(self.mlflow))
         mlflow = (sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1")
         return [
@@ -149,6 +149,11 @@ class Services:
             ),
             Service("airflow-dag-processor", (airflow, "dag-processor"), lambda: self._reports("dag_processor")),
         ]
+
+    @property
+    def _database(self) -> str:
+        """The database that runs without a server use, too."""
+        return f"sqlite:///{tracking.kept_in(self.main) / 'mlflow.db'}"
 
     def _reports(self, part: str) -> bool:
         """Whether Airflow's own health report calls a part healthy."""
@@ -227,7 +232,8 @@ class Services:
 
     def _make_experiment(self) -> None:
         """Make the experiment before a stage asks the server for it: runs without a server must reach its artifacts."""
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{self.main / 'mlflow.db'}"
+        tracking.kept_in(self.main).mkdir(parents=True, exist_ok=True)
+        os.environ["MLFLOW_TRACKING_URI"] = self._database
         tracking.experiment_id(tracking.connect())
 
     def _refuse_taken_port(self, service: Service) -> None:

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.docker_engine import build, engine
 from tests.finished_run import Finished, run_tiny
 from tests.postgres_server import PostgresServer, postgres_server
 from tests.s3_server import NoServer, RealS3Server, s3_server
@@ -57,6 +59,19 @@ def s3(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
             yield server
     except NoServer as reason:
         pytest.skip(f"no S3 server: {reason}")
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Any:
+    """A client of the Docker engine."""
+    return engine()
+
+
+@pytest.fixture(scope="session")
+def stage_images(docker_engine: Any, repository: Path) -> list[str]:
+    """The images that the stages run in, of these files."""
+    build(docker_engine, repository, "data", "train")
+    return ["medslip-data:local", "medslip-train:local"]
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def rows(output: str) -> dict[str, str]:
 
 @pytest.fixture
 def client(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracking.kept_in(finished.folder) / 'mlflow.db'}")
     return tracking.connect()
 
 

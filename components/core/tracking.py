@@ -63,9 +63,14 @@ def commit() -> str:
     return f"{head}-dirty" if changed else head
 
 
+def kept_in(main: Path) -> Path:
+    """The folder of MLflow's database and artifacts in a main checkout; it holds nothing else."""
+    return main / ".state/mlflow"
+
+
 def address() -> str:
     """Where MLflow is: MLFLOW_TRACKING_URI, or the database in the main checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{main_checkout() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{kept_in(main_checkout()) / 'mlflow.db'}"
 
 
 def connect() -> Any:
@@ -88,6 +93,8 @@ def connect() -> Any:
 
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        kept_in(main_checkout()).mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(address())
     return mlflow.MlflowClient()
 

@@ -226,7 +226,7 @@ def test_the_address_is_the_main_checkouts_also_from_a_worktree(
     subprocess.run(["git", "worktree", "add", "-q", "--detach", str(tree)], cwd=main, check=True)
     for folder in (main, tree):
         monkeypatch.chdir(folder)
-        assert tracking.address() == f"sqlite:///{main / 'mlflow.db'}"
+        assert tracking.address() == f"sqlite:///{main / '.state/mlflow/mlflow.db'}"
     (tree / "dvc.lock").write_text("2\n", encoding="utf-8")  # what a run itself changes
     clean = tracking.commit()
     assert len(clean) == 40

@@ -35,20 +35,23 @@ def archive(files: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def test_no_secret_is_in_a_layer(data_image: str) -> None:
-    assert secrets_in(data_image) == []
+def test_no_secret_is_in_a_layer(stage_images: list[str]) -> None:
+    assert {image: secrets_in(image) for image in stage_images} == {image: [] for image in stage_images}
 
 
-def test_a_planted_secret_is_found(client: Any) -> None:
-    image = client.import_image_from_data(archive({**PLANTED, "etc/ca.pem": b"-----BEGIN CERTIFICATE-----"}))
+def test_a_planted_secret_is_found(docker_engine: Any) -> None:
+    image = docker_engine.import_image_from_data(archive({**PLANTED, "etc/ca.pem": b"-----BEGIN CERTIFICATE-----"}))
     name = image.strip().splitlines()[-1].split('"')[-2]
     try:
         assert sorted(secrets_in(name)) == sorted(PLANTED)
     finally:
-        client.remove_image(name)
+        docker_engine.remove_image(name)
 
 
-def test_the_image_says_what_it_is_and_runs_as_nobody_in_particular(client: Any, data_image: str) -> None:
-    config = client.inspect_image(data_image)["Config"]
-    assert config["User"] == "1000:1000"
-    assert {"org.opencontainers.image.version", "org.opencontainers.image.revision"} <= set(config["Labels"])
+def test_the_image_says_what_it_is_and_runs_as_nobody_in_particular(
+    docker_engine: Any, stage_images: list[str]
+) -> None:
+    for image in stage_images:
+        config = docker_engine.inspect_image(image)["Config"]
+        assert config["User"] == "1000:1000"
+        assert {"org.opencontainers.image.version", "org.opencontainers.image.revision"} <= set(config["Labels"])

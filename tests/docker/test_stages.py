@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import yaml
 
+from components.core import tracking
 from components.core.params import read_yaml
 from pipelines.workspace import run_params
 from tests.finished_run import GIT, Finished, copy_repository
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
-CHEAP = ["phantom", "inventory", "ingest", "reports", "quality"]
-MADE = ["data/phantom/truth", "data/images/mimic_cxr", "data/findings"]
+MADE = ["data/phantom/truth", "data/images/mimic_cxr", "data/findings", "models", "predictions", "metrics"]
 LABELS = Path("data/findings/labels.npz")
 
 
 @pytest.fixture(scope="module")
-def checkout(repository: Path, tmp_path_factory: pytest.TempPathFactory, data_image: str) -> Path:
+def checkout(repository: Path, tmp_path_factory: pytest.TempPathFactory, stage_images: list[str]) -> Path:
     """A checkout with the tiny profile, in a folder with a blank in its name."""
     folder = tmp_path_factory.mktemp("a blank") / "check out"
     copy_repository(repository, folder)
@@ -43,29 +43,29 @@ def contained(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def made(checkout: Path) -> Path:
-    """The checkout in which containers have run the cheap stages."""
-    done = contained(checkout, *CHEAP)
+    """The checkout in which containers have run every stage, with MLflow at its default address."""
+    done = contained(checkout)
     assert done.returncode == 0, done.stdout
     return checkout
 
 
 @pytest.fixture
-def running(checkout: Path, client: Any) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
+def running(checkout: Path, docker_engine: Any) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
     """A launcher whose container runs phantom, and what the engine says of that container."""
     command = [sys.executable, "-m", "pipelines", "run", "--runner", "docker", "--force", "phantom", "phantom"]
     launcher = subprocess.Popen(command, cwd=checkout)
     label = {"label": f"medslip.workspace={checkout}"}
     try:
         deadline = time.monotonic() + 60
-        while not (found := client.containers(filters=label)):
+        while not (found := docker_engine.containers(filters=label)):
             assert launcher.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        yield launcher, client.inspect_container(found[0]["Id"])
+        yield launcher, docker_engine.inspect_container(found[0]["Id"])
     finally:
         launcher.terminate()
         launcher.wait(30)
-    assert client.containers(all=True, filters=label) == []
+    assert docker_engine.containers(all=True, filters=label) == []
 
 
 def test_a_running_stage_is_sealed_and_ends_with_its_launcher(running: Any) -> None:
@@ -96,12 +96,24 @@ def test_containers_make_what_processes_make(made: Path, finished: Finished) -> 
 
 
 def test_each_runner_restores_what_the_other_made(made: Path) -> None:
-    again = Finished(made, "", 0).run("pipelines", "run", "reports")
-    assert re.search(r"^reports +unchanged", again.stdout, re.MULTILINE), again.stdout
-    for restored_by in ("process", "docker"):
+    def becomes(how: str, *arguments: str) -> None:
+        done = Finished(made, "", 0).run("pipelines", "run", "reports", *arguments)
+        assert re.search(rf"^reports +{how}", done.stdout, re.MULTILINE), done.stdout
+
+    becomes("unchanged")
+    for maker, other in (("docker", "process"), ("process", "docker")):
+        becomes("ran", "--force", "reports", "--runner", maker)
         shutil.rmtree(made / "data/findings")
-        restored = Finished(made, "", 0).run("pipelines", "run", "--runner", restored_by, "reports")
-        assert re.search(r"^reports +restored", restored.stdout, re.MULTILINE), restored.stdout
+        becomes("restored", "--runner", other)
+
+
+def test_what_containers_made_is_in_the_registry(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracking.kept_in(made) / 'mlflow.db'}")
+    client = tracking.connect()
+    (version,) = client.search_model_versions("name = 'medslip'")
+    assert version.tags["medslip.digest"]
+    pretrain = client.get_run(version.run_id)
+    assert {"loss", "images_per_second"} <= set(pretrain.data.metrics), pretrain.data.metrics
 
 
 def test_a_stages_own_status_is_kept(made: Path) -> None:

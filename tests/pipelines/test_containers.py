@@ -102,6 +102,20 @@ def test_mounts_lie_where_they_lie_on_the_host(workspace: Path, repository: Path
     assert made.labels == LABELS
 
 
+def test_what_talks_to_mlflow_gets_its_folder_and_an_address_that_it_reaches(
+    workspace: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Mounted(workspace.parents[1] / ".state/mlflow", read_only=False)
+    training, listing = stage(repository, "pretrain"), stage(repository, "inventory@mimic_cxr")
+    assert kept in container(workspace, training).mounts
+    assert kept not in container(workspace, listing).mounts
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{kept.path}/mlflow.db")  # MLflow itself sets the default so
+    assert kept in container(workspace, training).mounts
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere/mlflow.db")
+    with pytest.raises(ValueError, match="which a container does not reach: give the http address of a server, or"):
+        container(workspace, training)
+
+
 def test_forgotten_patients_are_forgotten_in_the_container_too(workspace: Path, repository: Path) -> None:
     forgotten_file().write_text("0" * 24 + "\n", encoding="ascii")
     made = container(workspace, stage(repository, "inventory@mimic_cxr"))

@@ -75,7 +75,7 @@ def workspace(fresh: Path, s3: RealS3Server, client: Any) -> Iterator[Path]:
     set_remote(fresh, s3, fresh.with_name("dvc.aws"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(fresh)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{fresh / 'mlflow.db'}")
+        patch.delenv("MLFLOW_TRACKING_URI")
         patch.setenv(PIPELINE_RUN_VARIABLE, "restored afterwards")
         folder = prepare(Request(run="stored", profile="tiny"))
         for number in range(FILES):

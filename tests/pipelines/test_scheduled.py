@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def inside(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(fresh)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{fresh / 'mlflow.db'}")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.setenv(tracking.PIPELINE_RUN_VARIABLE, "restored afterwards")
     yield fresh
     monkeypatch.chdir(fresh)

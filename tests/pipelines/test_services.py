@@ -140,4 +140,4 @@ def test_runs_without_a_server_reach_the_artifacts_of_runs_with_one(
     Services(tmp_path)._make_experiment()  # as before a server is started on an empty database
     client = tracking.connect()
     experiment = client.get_experiment(tracking.experiment_id(client))
-    assert experiment.artifact_location == (tmp_path / "mlartifacts").as_uri()
+    assert experiment.artifact_location == (tmp_path / ".state/mlflow/mlartifacts").as_uri()

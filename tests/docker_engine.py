@@ -1,4 +1,4 @@
-"""The engine, and the image `data` as `make images` makes it.
+"""The engine, and the images of the stages as `make images` makes them.
 
 Without an engine, or without the base image and a registry that has it, the tests are skipped. An image that does not
 build, or not in time, is a failure.
@@ -14,23 +14,20 @@ from docker.errors import APIError, ImageNotFound
 
 from pipelines.engine import connect
 
-IMAGE = "medslip-data:local"
 BASE_IMAGE = ("python", "3.11-slim-bookworm")
 BUILD_SECONDS = 900
 
 
-@pytest.fixture(scope="session")
-def client() -> Any:
-    """A client of the Docker engine."""
+def engine() -> Any:
+    """A client of the Docker engine; without one the test is skipped."""
     try:
         return connect()
     except ValueError as error:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
-def data_image(client: Any, repository: Path) -> str:
-    """The image of the data stages, of these files."""
+def build(client: Any, repository: Path, *images: str) -> None:
+    """Build images of these files by `make images`."""
     base = os.environ.get("BUILD_IMAGE", ":".join(BASE_IMAGE))
     for name in {base, ":".join(BASE_IMAGE)}:
         try:
@@ -39,10 +36,9 @@ def data_image(client: Any, repository: Path) -> str:
             try:
                 client.pull(name)
             except APIError as error:
-                pytest.skip(f"image data cannot be built: the engine neither has nor gets {name} ({error})")
+                pytest.skip(f"no image can be built: the engine neither has nor gets {name} ({error})")
     made = subprocess.run(
-        ["timeout", str(BUILD_SECONDS), "make", "-o", ".venv/.complete", "images", "IMAGES=data:900"],
+        ["timeout", str(BUILD_SECONDS), "make", "-o", ".venv/.complete", "images", f"ONLY={' '.join(images)}"],
         cwd=repository, capture_output=True, text=True,
     )  # fmt: skip
     assert made.returncode == 0, f"make images: {made.returncode}\n{made.stdout[-2000:]}\n{made.stderr[-2000:]}"
-    return IMAGE
