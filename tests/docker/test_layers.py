@@ -1,6 +1,7 @@
 """No secret and no file of a user's is in a layer, and one that is planted is found."""
 
 import io
+import subprocess
 import tarfile
 from typing import Any
 
@@ -54,4 +55,5 @@ def test_the_image_says_what_it_is_and_runs_as_nobody_in_particular(
     for image in stage_images:
         config = docker_engine.inspect_image(image)["Config"]
         assert config["User"] == "1000:1000"
+        subprocess.run(["docker", "run", "--rm", "--network", "none", image, "test", "-x", "/root"], check=True)
         assert {"org.opencontainers.image.version", "org.opencontainers.image.revision"} <= set(config["Labels"])
