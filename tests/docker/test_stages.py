@@ -101,6 +101,10 @@ def test_each_runner_restores_what_the_other_made(made: Path) -> None:
         assert re.search(rf"^reports +{how}", done.stdout, re.MULTILINE), done.stdout
 
     becomes("unchanged")
+    shutil.rmtree(made / "data/phantom")
+    restored = contained(made, "phantom", "inventory")  # which comes back as links, and is listed all the same
+    assert re.search(r"^phantom +restored", restored.stdout, re.MULTILINE), restored.stdout
+    assert restored.returncode == 0, restored.stdout
     for maker, other in (("docker", "process"), ("process", "docker")):
         becomes("ran", "--force", "reports", "--runner", maker)
         shutil.rmtree(made / "data/findings")

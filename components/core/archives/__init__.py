@@ -7,6 +7,9 @@ Example:
     ...         text = archive.read_text(entry.report_uri)
 """
 
+from pathlib import Path
+
+from components.core import paths
 from components.core.archives.base import Archive, Box, Entry, Label, Mask
 from components.core.archives.covidx_cxr4 import CovidxCxr4
 from components.core.archives.folder import Folder
@@ -39,7 +42,9 @@ def open_source(root: str) -> Source:
     Raises:
         ValueError: the root is neither.
     """
-    return S3Source(root) if root.startswith(SCHEME) else LocalSource(root)
+    if root.startswith(SCHEME):
+        return S3Source(root)
+    return LocalSource(root, linked=paths.PHANTOM_ARCHIVES in Path(root).parents)
 
 
 def open_archive(layout: str, root: str) -> Archive:

@@ -20,12 +20,16 @@ ROOT_FAILS = frozenset(
 class LocalSource(Source):
     """A folder.
 
+    Args:
+        root: its path.
+        linked: whether links in it may lead out of it, as they do where DVC has restored a synthetic archive.
+
     Raises:
         ValueError: the root is not a folder.
     """
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, root: str, linked: bool = False) -> None:
+        self.root, self.linked = root, linked
         if not os.path.isdir(root):
             raise ValueError(f"the archive's root {root} is not a folder")
         self._real_root = os.path.realpath(root)
@@ -35,7 +39,7 @@ class LocalSource(Source):
         if not uri or "\0" in uri or any(part in ("", ".", "..") for part in parts):
             raise OutsideArchive("the archive names a file by a path that is not below its root")
         path = os.path.realpath(os.path.join(self._real_root, *parts))
-        if os.path.commonpath([self._real_root, path]) != self._real_root:
+        if not self.linked and os.path.commonpath([self._real_root, path]) != self._real_root:
             raise OutsideArchive("the archive names a file by a path that leads out of its root")
         return path
 

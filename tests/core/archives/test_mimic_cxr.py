@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from components.core import paths
 from components.core.archives import Entry, OutsideArchive, open_archive
 from tests.archive_files import STUDIES, MimicStudy, csv_bytes, write, write_mimic, write_mimic_tables
 from tests.dicom_files import chest, radiograph
@@ -188,6 +189,21 @@ def test_a_link_that_leads_outside_the_root(tmp_path: Path) -> None:
     (root / IMAGE).unlink()
     (root / IMAGE).symlink_to(root / "files/p10/p10000032/s50414267/a0000002.dcm")
     assert by_image(root)["a0000001"].problem is None
+
+
+def test_a_synthetic_archive_that_dvc_restored_as_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a container's mounts keep cache and workspace apart, or two disks do, DVC has no other way."""
+    monkeypatch.chdir(tmp_path)
+    made = write_mimic(tmp_path / "cache")
+    for path in (path for path in made.rglob("*") if path.is_file()):
+        link = paths.PHANTOM_ARCHIVES / "mimic_cxr" / path.relative_to(made)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    found = list(open_archive("mimic_cxr", str(paths.PHANTOM_ARCHIVES / "mimic_cxr")).entries())
+    assert found
+    assert {entry.problem for entry in found} == {
+        entry.problem for entry in open_archive("mimic_cxr", str(made)).entries()
+    }
 
 
 @pytest.mark.parametrize(
