@@ -112,6 +112,8 @@ def _tracking(network: str, main: Path) -> tuple[Mounted, ...]:
     Raises:
         ValueError: MLflow is somewhere that a container does not reach.
     """
+    if network != "host":
+        return ()
     kept = kept_in(main)
     address = os.environ.get("MLFLOW_TRACKING_URI")
     if address and not address.startswith(("http://", "https://", f"sqlite:///{kept}/")):
@@ -119,7 +121,7 @@ def _tracking(network: str, main: Path) -> tuple[Mounted, ...]:
             f"MLFLOW_TRACKING_URI is {address!r}, which a container does not reach: give the http address of a server, "
             f"or unset it for the database below {kept}"
         )
-    return (Mounted(kept, read_only=False),) if network == "host" else ()
+    return (Mounted(kept, read_only=False),)
 
 
 def cache_of(workspace: Path) -> Path:

@@ -114,6 +114,7 @@ def test_what_talks_to_mlflow_gets_its_folder_and_an_address_that_it_reaches(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere/mlflow.db")
     with pytest.raises(ValueError, match="which a container does not reach: give the http address of a server, or"):
         container(workspace, training)
+    container(workspace, listing)  # its launcher logs it
 
 
 def test_forgotten_patients_are_forgotten_in_the_container_too(workspace: Path, repository: Path) -> None:
