@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import yaml
 
+from components.core import tracking
 from components.core.params import read_yaml
 from pipelines.workspace import run_params
 from tests.finished_run import GIT, Finished, copy_repository
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
-CHEAP = ["phantom", "inventory", "ingest", "reports", "quality"]
-MADE = ["data/phantom/truth", "data/images/mimic_cxr", "data/findings"]
+MADE = ["data/phantom/truth", "data/images/mimic_cxr", "data/findings", "models", "predictions", "metrics"]
 LABELS = Path("data/findings/labels.npz")
 
 
@@ -43,8 +43,8 @@ def contained(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def made(checkout: Path) -> Path:
-    """The checkout in which containers have run the cheap stages."""
-    done = contained(checkout, *CHEAP)
+    """The checkout in which containers have run every stage, with MLflow at its default address."""
+    done = contained(checkout)
     assert done.returncode == 0, done.stdout
     return checkout
 
@@ -96,12 +96,28 @@ def test_containers_make_what_processes_make(made: Path, finished: Finished) -> 
 
 
 def test_each_runner_restores_what_the_other_made(made: Path) -> None:
-    again = Finished(made, "", 0).run("pipelines", "run", "reports")
-    assert re.search(r"^reports +unchanged", again.stdout, re.MULTILINE), again.stdout
-    for restored_by in ("process", "docker"):
+    def becomes(how: str, *arguments: str) -> None:
+        done = Finished(made, "", 0).run("pipelines", "run", "reports", *arguments)
+        assert re.search(rf"^reports +{how}", done.stdout, re.MULTILINE), done.stdout
+
+    becomes("unchanged")
+    shutil.rmtree(made / "data/phantom")
+    restored = contained(made, "phantom", "inventory")  # which comes back as links, and is listed all the same
+    assert re.search(r"^phantom +restored", restored.stdout, re.MULTILINE), restored.stdout
+    assert restored.returncode == 0, restored.stdout
+    for maker, other in (("docker", "process"), ("process", "docker")):
+        becomes("ran", "--force", "reports", "--runner", maker)
         shutil.rmtree(made / "data/findings")
-        restored = Finished(made, "", 0).run("pipelines", "run", "--runner", restored_by, "reports")
-        assert re.search(r"^reports +restored", restored.stdout, re.MULTILINE), restored.stdout
+        becomes("restored", "--runner", other)
+
+
+def test_what_containers_made_is_in_the_registry(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracking.kept_in(made) / 'mlflow.db'}")
+    client = tracking.connect()
+    (version,) = client.search_model_versions("name = 'medslip'")
+    assert version.tags["medslip.digest"]
+    (pretrain,) = client.search_runs([tracking.experiment_id(client)], "attributes.run_name = 'pretrain'")
+    assert {"loss", "images_per_second"} <= set(pretrain.data.metrics)  # which its container itself has logged
 
 
 def test_a_stages_own_status_is_kept(made: Path) -> None:
