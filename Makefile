@@ -85,8 +85,8 @@ backup: setup ## Copy the stack's databases and buckets into a new folder: TO=â€
 restore: setup ## Bring a backup back into the stack: FROM=â€¦; REPLACE=1 loses what the stack holds
 	@$(BIN)/python -m pipelines.stack restore $(FROM) $(if $(REPLACE),--replace)
 
-test: setup setup-airflow ## Run every test
-	$(BIN)/python -m pytest
+test: setup setup-airflow ## Run every test, in two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 soak: setup setup-airflow ## Repeat the hard tests: ROUNDS=10
 	for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/python -m pytest -m hard || exit 1; done

@@ -1,4 +1,7 @@
-"""What every test stands on: no network, no telemetry, a pseudonym key of its own, and never the user's folders."""
+"""What every test stands on: no network, no telemetry, a pseudonym key of its own, and never the user's folders.
+
+The tests run in two processes, which share the cores: torch gets one thread in each.
+"""
 
 import os
 from collections.abc import Iterator
@@ -15,6 +18,8 @@ from tests.skipped import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
 
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which no module above does
+
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "MPLBACKEND": "Agg",
@@ -22,6 +27,14 @@ ENVIRONMENT = {
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "1",
 }
+
+COSTLY = {"finished", "stack", "stage_images"}  # fixtures that are made once for all tests
+
+
+def pytest_itemcollected(item: pytest.Function) -> None:
+    """Keep together, in one of the processes, what stands on a costly fixture, and otherwise the tests of a file."""
+    group = "costly" if COSTLY & set(item.fixturenames) else item.location[0]
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
