@@ -25,6 +25,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from components.core.augmentation import draw
 from components.core.command import finish, guarded
 from components.core.model import Config, MedSLIP, Mends
 from components.core.model.losses import (
@@ -36,7 +37,6 @@ from components.core.model.losses import (
 )
 from components.core.params import Augmentation, Model, Trunk
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
-from components.pretrain.augmentation import draw
 
 NEGATIVES, TEXT_WIDTH = 7, 768
 ENOUGH_SECONDS, MOST_SECONDS = 60.0, 300.0  # of a form: after so long no further step, after so long the end

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.distribution import pytest_xdist_make_scheduler
 from tests.docker_engine import build, engine
 from tests.finished_run import Finished, run_tiny
 from tests.postgres_server import PostgresServer, postgres_server
 from tests.s3_server import NoServer, RealS3Server, s3_server
 from tests.skipped import pytest_terminal_summary
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["pytest_terminal_summary", "pytest_xdist_make_scheduler"]
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which no module above does
 
@@ -27,14 +28,6 @@ ENVIRONMENT = {
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "1",
 }
-
-COSTLY = {"finished", "stack", "stage_images"}  # fixtures that are made once for all tests
-
-
-def pytest_itemcollected(item: pytest.Function) -> None:
-    """Keep together, in one of the processes, what stands on a costly fixture, and otherwise the tests of a file."""
-    group = "costly" if COSTLY & set(item.fixturenames) else item.location[0]
-    item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)

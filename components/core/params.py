@@ -218,16 +218,21 @@ class Objective(Section):
     mends: Mends = Field(description="Each departure from the published form; only where fidelity is improved.")
 
 
-class Augmentation(Section):
+class Variations(Section):
     """How a training image is varied: one affine map and a grey-level curve."""
+
+    min_area: float = Field(gt=0, le=1, description="Smallest share of the area that a crop keeps.")
+    flip: Share = Field(description="Probability of a left-right flip; sides of labels, and masks, go with it.")
+    rotation_degrees: float = Field(ge=0, le=45, description="Largest rotation either way.")
+    contrast: float = Field(ge=0, lt=1, description="Largest relative change of contrast and brightness.")
+
+
+class Augmentation(Variations):
+    """How a training image is varied in pretraining, and by what."""
 
     engine: Literal["cv2", "grid_sample"] = Field(
         description="What samples the images: OpenCV on the CPU, or the device that trains; they agree to half a level."
     )
-    min_area: float = Field(gt=0, le=1, description="Smallest share of the area that a crop keeps.")
-    flip: Share = Field(description="Probability of a left-right flip; labels swap sides with it.")
-    rotation_degrees: float = Field(ge=0, le=45, description="Largest rotation either way.")
-    contrast: float = Field(ge=0, lt=1, description="Largest relative change of contrast and brightness.")
 
 
 class Pretrain(Section):
@@ -328,6 +333,7 @@ class Finetune(Section):
     batch: int = Field(ge=2, le=65_536, description="Images a step.")
     learning_rate: float = Field(gt=0, le=1, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(ge=0, le=1, description="Weight decay.")
+    augmentation: Variations
     patience: int = Field(ge=1, le=1000, description="Looks at the validation split without a gain before stopping.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(description="Lightning's name of the precision.")
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of subsets, weights and order.")

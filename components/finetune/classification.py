@@ -61,7 +61,7 @@ def scores(
     """Probabilities [N, C] in full precision."""
     place = device()
     network = network.eval().to(place)
-    images = loader(LabelledImages(labelled, shards, side, settings.seed), ReadingOrder(len(labelled), settings.batch))
+    images = loader(LabelledImages(labelled, shards, side, settings), ReadingOrder(len(labelled), settings.batch))
     with torch.inference_mode():
         logits = [network(images_B1SS.to(place)).double().sigmoid().cpu() for images_B1SS, _ in images]
     return torch.cat(logits).numpy()

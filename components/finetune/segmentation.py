@@ -96,7 +96,7 @@ def probabilities(
     """Probabilities and masks [B, 1, S, S] in shard pixels, batch by batch, on the CPU."""
     place = device()
     network = network.eval().to(place)
-    images = LabelledImages(labelled, shards, side, settings.seed)
+    images = LabelledImages(labelled, shards, side, settings)
     order = ReadingOrder(len(labelled), settings.batch)
     for keys, (images_B1HW, _) in zip(order, loader(images, order), strict=True):
         masks_BSS = np.stack([labelled.outlines[index].mask() for _, index in keys])

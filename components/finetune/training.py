@@ -90,16 +90,15 @@ class Schooling:
         settings, state = self.settings, self.state / f"{name}.state"
         task = Finetuning(network, self.loss, settings, settings.epochs * self.steps_a_look)
         stop = EarlyStop(settings.patience)
-        seed = settings.seed
         trainer = _trainer(settings, [stop, Looks(name, stop), SaveState(state)], state.parent)
         trainer.fit(
             task,
             loader(
-                LabelledImages(train, self.shards, self.side, seed),
-                TrainingOrder(len(train), settings.batch, self.steps_a_look, seed),
+                LabelledImages(train, self.shards, self.side, settings),
+                TrainingOrder(len(train), settings.batch, self.steps_a_look, settings.seed),
             ),
             loader(
-                LabelledImages(self.validation, self.shards, self.side, seed),
+                LabelledImages(self.validation, self.shards, self.side, settings),
                 ReadingOrder(len(self.validation), settings.batch),
             ),
             ckpt_path=state if state.is_file() else None,

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from components.core.augmentation import draw
 from components.core.model import mends_of
 from components.core.params import Pretrain
 from components.core.records.resize import resized
 from components.core.workers import WORKERS_VARIABLE, worker_count
-from components.pretrain.augmentation import draw
 from components.pretrain.examples import Examples
 from components.pretrain.sides import swap_sides
 

@@ -11,13 +11,13 @@ from lightning.fabric import Fabric
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 
+from components.core.augmentation import vary_on_device
 from components.core.checkpoints import Checkpoints
 from components.core.model.losses import existence_targets, ranks
 from components.core.records.labels import NOT_MENTIONED, UNCERTAIN
 from components.core.stopping import told_to_stop
 from components.core.trouble import TryAgain
 from components.core.workers import whole_number
-from components.pretrain.augmentation import vary_on_device
 from components.pretrain.grounding import log_overlay
 from components.pretrain.history import EVERY, History, Progress
 from components.pretrain.loading import Batch, Order

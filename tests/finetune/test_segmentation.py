@@ -5,7 +5,6 @@ import torch
 from torch.nn import functional
 
 from components.core.metrics.estimate import PatientBootstrap
-from components.finetune.loading import Variation
 from components.finetune.segmentation import MaskLoss, Segmenter, best_threshold, mask_figures
 from tests import evaluation_workspace as workspace
 
@@ -54,13 +53,3 @@ def test_empty_masks_are_reported_apart() -> None:
     assert (figures["dice"]["value"], figures["dice"]["images"]) == (0.5, 2)
     assert (figures["left_empty"]["value"], figures["left_empty"]["images"]) == (pytest.approx(2 / 3, abs=1e-6), 3)
     assert dice.value == 0.5
-
-
-def test_a_mask_moves_with_its_image() -> None:
-    image = np.zeros((64, 64), np.uint8)
-    image[20:40, 30:50] = 255
-    for seed in range(5):
-        variation = Variation.draw(np.random.default_rng(seed))
-        moved, varied = variation.moved(image) >= 128, variation.varied(image)
-        assert varied[moved].min() > 1.2 * varied[~moved].mean()
-        assert np.abs(np.argwhere(moved).mean(0) - np.argwhere(varied >= 128).mean(0)).max() < 0.5

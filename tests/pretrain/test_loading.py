@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from components.core import paths
+from components.core.augmentation import vary_on_device
 from components.core.vocabulary import ANATOMY_INDEX
-from components.pretrain.augmentation import vary_on_device
 from components.pretrain.examples import Examples, read_examples
 from components.pretrain.loading import Batch, Order, TrainingImages, loaders, shared_out
 from tests.pretrain.conftest import settings

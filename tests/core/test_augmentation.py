@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from components.core.params import Augmentation
-from components.pretrain.augmentation import Variation, draw
+from components.core.augmentation import Variation, draw
+from components.core.params import Variations
 
 
 def image(size: int = 64) -> np.ndarray:
@@ -33,6 +33,18 @@ def test_a_crop_is_the_part_it_names() -> None:
         assert abs(float(part[corner]) - expected[corner]) <= 2
 
 
+def test_a_mask_moves_with_its_image_and_keeps_its_levels() -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:40, 30:50] = 255
+    strong = Variations(min_area=0.7, flip=0.5, rotation_degrees=10.0, contrast=0.4)
+    for seed in range(20):
+        variation = draw(strong, np.random.default_rng(seed))
+        moved, varied = variation.moved(mask, 64) >= 128, variation.apply(mask, 64)
+        assert moved.sum() > 300
+        assert varied[moved].min() > varied[~moved].mean()
+        assert np.corrcoef(moved.ravel(), varied.ravel())[0, 1] > 0.97
+
+
 def test_what_lies_outside_is_black() -> None:
     turned = Variation(radians=np.pi / 4).apply(np.full((64, 64), 200, np.uint8), 64)
     assert turned[0, 0] == 0
@@ -46,7 +58,7 @@ def test_gain_and_offset_are_about_middle_grey() -> None:
 
 
 def test_draws_keep_to_the_settings_and_use_their_range() -> None:
-    settings = Augmentation(engine="cv2", min_area=0.6, flip=0.25, rotation_degrees=7.0, contrast=0.2)
+    settings = Variations(min_area=0.6, flip=0.25, rotation_degrees=7.0, contrast=0.2)
     drawn = [draw(settings, np.random.default_rng(seed)) for seed in range(2000)]
     areas = np.array([v.width * v.height for v in drawn])
     degrees = np.rad2deg([v.radians for v in drawn])

@@ -1,6 +1,7 @@
 """How a training image is varied: one affine map, so that it is resampled once, and one grey-level curve.
 
-It stands in for the published RandomResizedCrop, flip and RandAugment(2, 7), which work on full-size images.
+It stands in for the published RandomResizedCrop, flip and RandAugment(2, 7), which work on full-size images. The same
+map carries the image's mask along, and its boxes, which are drawn into one.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.nn import functional
 
-from components.core.params import Augmentation
+from components.core.params import Variations
 
 ASPECTS = (3 / 4, 4 / 3)  # of a crop's width to its height, as RandomResizedCrop draws them
 MIDDLE_GREY = 127.5
@@ -46,17 +47,22 @@ class Variation:
         centre = np.array([self.x, self.y]) * source - 0.5
         return np.column_stack([linear, centre - linear @ np.full(2, (target - 1) / 2)])
 
-    def apply(self, image_SS: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-        """The varied image, uint8 [size, size]; what lies outside the source is black."""
+    def moved(self, image_SS: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+        """The image, or a mask of 0 and 255, in its new place, uint8 [size, size]; black outside the source."""
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         image = cv2.warpAffine(image_SS, self.matrix(image_SS.shape[0], size), (size, size), flags=flags)
+        return np.asarray(image, np.uint8)
+
+    def apply(self, image_SS: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+        """The image in its new place with its new grey levels, uint8 [size, size]."""
+        image = self.moved(image_SS, size)
         if self.gain != 1 or self.offset != 0:
             levels = MIDDLE_GREY + self.gain * (np.arange(256) - MIDDLE_GREY) + self.offset
             image = cv2.LUT(image, np.clip(np.rint(levels), 0, 255).astype(np.uint8))
         return np.asarray(image, np.uint8)
 
 
-def draw(settings: Augmentation, generator: np.random.Generator) -> Variation:
+def draw(settings: Variations, generator: np.random.Generator) -> Variation:
     """Draw how an image is varied."""
     area = generator.uniform(settings.min_area, 1)
     # A crop of this area fits into the image at these aspects only.
