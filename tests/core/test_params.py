@@ -135,7 +135,9 @@ def test_overlay_merges_mappings_and_replaces_the_rest() -> None:
 
 def sections() -> list[type[Section]]:
     """The models that the schema is made of."""
-    return [model for model in Section.__subclasses__() if model.__module__ == Section.__module__]
+    direct = Section.__subclasses__()
+    below = [model for section in direct for model in section.__subclasses__()]
+    return [model for model in (*direct, *below) if model.__module__ == Section.__module__]
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
