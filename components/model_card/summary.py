@@ -22,11 +22,12 @@ def summary_of(diagnoses: list[Diagnosis], tunings: list[Tuning]) -> dict[str, d
         }
     for tuning in tunings:
         for share in tuning.shares:
+            pretrained, scratch = share.figures[tuning.headline][:2]
             rows[f"finetune_{tuning.task}_{share.key}"] = {
-                tuning.figure.lower(): share.pretrained.value,
-                "low": share.pretrained.low,
-                "high": share.pretrained.high,
-                "from_scratch": share.scratch.value,
+                tuning.headline.lower(): pretrained.value,
+                "low": pretrained.low,
+                "high": pretrained.high,
+                "from_scratch": scratch.value,
             }
     return rows
 

@@ -8,18 +8,34 @@ from components.core import paths
 from components.model_card.estimates import Estimate
 from components.model_card.pictures import Picture, pictures_of
 
-HEADLINES = {"auroc": "AUROC", "dice": "Dice"}
+FIGURES = {
+    "auroc": "AUROC",
+    "dice": "Dice",
+    "iou": "IoU",
+    "left_empty": "Left empty",
+    "average_precision": "Average precision",
+    "f1": "F1",
+    "accuracy": "Accuracy",
+    "calibration_error": "Calibration error",
+}
+PRETRAINED, SCRATCH = "pretrained", "scratch"
+STARTS = {PRETRAINED: "Pretrained", SCRATCH: "From scratch", "imagenet": "From ImageNet"}
+DIFFERENCES = {SCRATCH: "difference", "imagenet": "difference_from_imagenet"}  # of the headline alone
 
 
 @dataclass(frozen=True)
 class Share:
-    """Fine-tuning at one share of the labels; the key is that of the metrics file, such as `10_percent`."""
+    """Fine-tuning at one share of the labels; the key is that of the metrics file, such as `10_percent`.
+
+    Attributes:
+        figures: by name, the headline first; of each start, as `Tuning.starts` has them.
+        differences: of the headline, pretrained minus each other start.
+    """
 
     key: str
     patients: int
-    pretrained: Estimate
-    scratch: Estimate
-    difference: Estimate
+    figures: dict[str, list[Estimate]]
+    differences: list[Estimate]
 
     @property
     def name(self) -> str:
@@ -29,10 +45,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Fine-tuning on one task; the figure is AUROC or Dice, `left_out` how many images it could not use, and why."""
+    """Fine-tuning on one task; `left_out` is how many images it could not use, and why."""
 
     task: str
-    figure: str
+    headline: str
+    starts: list[str]
     shares: list[Share]
     left_out: dict[str, int]
     pictures: list[Picture]
@@ -41,13 +58,26 @@ class Tuning:
 def tuning(task: str, figures: Mapping[str, Any]) -> Tuning:
     """The fine-tuning figures of a task."""
     headline = figures["headline"]
+    rows = figures["shares"]
+    starts = [start for start in STARTS if all(start in row for row in rows.values())]
 
     def share(key: str, row: Mapping[str, Any]) -> Share:
-        starts = [row[start][headline] for start in ("pretrained", "scratch")]
-        told = [*(figure.get("macro", figure) for figure in starts), row["difference"]]
-        why = "; ".join(sorted(set(row["missing"].values()))) or told[0].get("why")
-        return Share(key, row["patients"], *(Estimate.of({**figure, "why": why}) for figure in told))
+        missing = "; ".join(sorted(set(row["missing"].values())))
 
-    shares = [share(key, row) for key, row in figures["shares"].items()]
-    left_out = {reason: count for reason, count in figures["left_out"].items() if count}
-    return Tuning(task, HEADLINES[headline], shares, left_out, pictures_of(paths.PLOTS / "finetune" / task, task))
+        def estimate(figure: Mapping[str, Any] | None) -> Estimate:
+            macro = (figure or {}).get("macro", figure or {})
+            return Estimate.of({**macro, "why": missing or macro.get("why")})
+
+        named = [headline, *(name for name in FIGURES if name != headline and name in row[PRETRAINED])]
+        told = {FIGURES[name]: [estimate(row[start].get(name)) for start in starts] for name in named}
+        differences = [estimate(row[DIFFERENCES[start]]) for start in starts[1:]]
+        return Share(key, row["patients"], told, differences)
+
+    return Tuning(
+        task=task,
+        headline=FIGURES[headline],
+        starts=[STARTS[start] for start in starts],
+        shares=[share(key, row) for key, row in rows.items()],
+        left_out={reason: count for reason, count in figures["left_out"].items() if count},
+        pictures=pictures_of(paths.PLOTS / "finetune" / task, task),
+    )

@@ -79,7 +79,7 @@ def _pointing(
     name_N = np.array([place.name for place in test])
     per_class = {
         name: {
-            "value": rounded(hit_N[name_N == name].mean()),
+            **mean_estimate(np.where(name_N == name, hit_N, np.nan), bootstrap).figure(),
             "baseline": rounded(mean_N[name_N == name].mean()),
             "chance": rounded(share_N[name_N == name].mean()),
             "n": int((name_N == name).sum()),

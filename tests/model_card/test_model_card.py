@@ -86,7 +86,9 @@ def fill(root: Path) -> None:
         "iou": {**estimate(0.3), "chance": estimate(0.07)},
         "dice": {**estimate(0.4), "chance": estimate(0.13)},
     }  # fmt: skip
-    pretrained, scratch = ({"auroc": {"macro": estimate(value)}} for value in (0.8, 0.6))
+    pretrained, scratch, imagenet = (
+        {"auroc": {"macro": estimate(value)}, "f1": {"macro": estimate(value / 2)}} for value in (0.8, 0.6, 0.7)
+    )
     for dataset in DATASETS:
         write(root, f"metrics/inventory/{dataset}.json", listed)
         write(root, f"metrics/ingest/{dataset}.json", taken)
@@ -100,6 +102,9 @@ def fill(root: Path) -> None:
     masks = {"patients": 20, "pretrained": {"dice": estimate(0.64)}, "scratch": {"dice": estimate(0.32)}}
     masks = {"1_percent": {**masks, "difference": estimate(0.32), "missing": {}}}
     write(root, "metrics/finetune/rsna_segmentation.json", {"headline": "dice", "left_out": {}, "shares": masks})
+    third = {**share, "missing": {}, "imagenet": imagenet, "difference": estimate(0.2)}
+    write(root, "metrics/finetune/rsna_third.json",
+          {**tuned, "shares": {"50_percent": {**third, "difference_from_imagenet": estimate(0.13)}}})  # fmt: skip
     (root / "comparisons").mkdir()
     write_comparison(COMPARISON, root / "comparisons")
     (root / "requirements").mkdir(exist_ok=True)
@@ -119,6 +124,7 @@ def fill(root: Path) -> None:
 def params(repository: Path) -> Params:
     content = read_yaml(repository / "params.yaml")
     content["datasets"] = {name: content["datasets"][name] for name in DATASETS}
+    content["finetune"]["tasks"]["rsna_third"] = {"dataset": DATASETS[0], "kind": "classification"}
     content["register"]["gates"] = [
         {"file": "zero_shot/mimic_cxr", "figure": "auroc.macro.value", "at_least": 0.75},
         {"file": "zero_shot/mimic_cxr", "figure": "auroc.micro.value", "at_least": 0.75},
@@ -189,7 +195,7 @@ def test_the_summary_is_a_few_figures_of_each_evaluation(page: str, tmp_path: Pa
             rows[f"finetune_rsna_classification_{key}"]["from_scratch"] == share["scratch"]["auroc"]["macro"]["value"]
         )
     assert rows["finetune_rsna_segmentation_1_percent"]["dice"] == 0.64
-    assert len(rows) == len(list((tmp_path / "metrics/zero_shot").iterdir())) + len(finetune["shares"]) + 1
+    assert len(rows) == len(list((tmp_path / "metrics/zero_shot").iterdir())) + len(finetune["shares"]) + 2
 
 
 def test_groups_stand_beside_their_counts(page: str) -> None:
@@ -231,6 +237,16 @@ def test_what_chance_would_give_stands_beside_each_figure(page: str) -> None:
         assert text in page, text
     row = page.split('<th scope="row">effusion</th>')[1].split("</tr>")[0]
     assert re.search(r">0\.94</td><td[^>]*>0\.02</td>.*>0\.13</td>$", row)
+
+
+def test_fine_tuning_shows_every_start_and_figure_and_the_differences_of_the_first(page: str) -> None:
+    table = page.split('aria-label="Shares of rsna_third"')[1].split("</table>")[0]
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]+)</th>', table)
+    assert heads[3:] == ["Pretrained", "From scratch", "From ImageNet", "Difference from scratch",
+                         "Difference from ImageNet"]  # fmt: skip
+    auroc, f1 = (re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in table.split("<tr>")[2:])
+    assert [cell[:4] for cell in auroc] == ["20", "0.80", "0.60", "0.70", "0.20", "0.13"]
+    assert [cell[:4] for cell in f1] == ["0.40", "0.30", "0.35", "", ""]
 
 
 def test_a_figure_that_is_missing_says_why(page: str, params: Params, tmp_path: Path) -> None:
