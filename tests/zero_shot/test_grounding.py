@@ -50,9 +50,8 @@ def test_pointing_is_compared_with_the_mean_position_place_by_place() -> None:
     assert game["difference"]["low"] <= 0.5 <= game["difference"]["high"]
     areas = [16, 16, 64, 25]  # of 32 x 32 pixels
     assert game["chance"]["value"] == pytest.approx(np.mean(areas) / 1024, abs=1e-6)
-    assert game["per_class"] == {
-        "effusion": {"value": 0.75, "baseline": 0.25, "chance": game["chance"]["value"], "n": 4}
-    }
+    own = {"baseline": 0.25, "chance": game["chance"]["value"], "n": 4}
+    assert game["per_class"] == {"effusion": {**{name: game[name] for name in ("value", "low", "high")}, **own}}
 
 
 def test_a_finding_without_training_image_stays_out_of_the_comparison() -> None:
@@ -60,7 +59,8 @@ def test_a_finding_without_training_image_stays_out_of_the_comparison() -> None:
     game = figures({"train": TRAIN, "validate": [], "test": test}, {"a": (3, 3), "b": (30, 30)})["pointing_game"]
     assert (game["value"], game["n"]) == (0.5, 2)
     assert (game["difference"]["value"], game["difference"]["n"]) == (1.0, 1)
-    assert game["per_class"]["nodule"] == {"value": 0.0, "baseline": None, "chance": round(16 / 1024, 6), "n": 1}
+    nodule = {"value": 0.0, "low": 0.0, "high": 0.0, "baseline": None, "chance": round(16 / 1024, 6), "n": 1}
+    assert game["per_class"]["nodule"] == nodule
     alone = figures({"train": [], "validate": [], "test": test}, {"a": (3, 3), "b": (30, 30)})["pointing_game"]
     for name in ("baseline_mean_position", "difference"):
         assert (alone[name]["value"], alone[name]["why"]) == (None, "no training image shows where these findings are")
