@@ -12,7 +12,7 @@ import lightning
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from components.core import tracking
@@ -70,6 +70,7 @@ class Schooling:
 
         Raises:
             TryAgain: the process was told to stop; the work up to the last look is kept.
+            ValueError: what an earlier try has left is corrupt.
         """
         finished = self.state / f"{name}.finished"
         if not finished.is_file():
@@ -185,6 +186,9 @@ def _write_finished(path: Path, stop: EarlyStop) -> None:
 
 
 def _read_finished(path: Path) -> tuple[dict[str, Tensor], tuple[float, ...]]:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        return tensors, tuple(json.loads(file.metadata()["validation_losses"]))
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return tensors, tuple(json.loads(file.metadata()["validation_losses"]))
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is corrupt, remove it to train from this start again: {error}") from None

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from components.core.records.shards import ImageShards
 from components.finetune.classification import masked_loss
@@ -11,6 +11,7 @@ from components.finetune.examples import read_labelled
 from components.finetune.loading import LabelledImages, ReadingOrder, TrainingOrder
 from components.finetune.starts import new_network, starts
 from components.finetune.task import EarlyStop, Finetuning, learning_rate_share
+from components.finetune.training import Schooling
 from tests import evaluation_workspace as workspace
 
 
@@ -122,3 +123,12 @@ def test_the_best_look_is_kept_and_patience_ends_the_training(repository, tmp_pa
     task.validation_loss = float("nan")
     with pytest.raises(ValueError, match=r"finetune\.learning_rate"):
         stop.on_validation_end(trainer, task)
+
+
+def test_a_finished_fit_that_is_corrupt_is_refused(repository, tmp_path) -> None:
+    settings = workspace.write_params(tmp_path, repository, {}).finetune
+    schooling = Schooling(None, None, 48, masked_loss, 1, settings, tmp_path, told=[])
+    for content in (b"", b"8 bytes and more", save({"head": torch.zeros(1)})):  # the last without the losses
+        (tmp_path / "scratch.finished").write_bytes(content)
+        with pytest.raises(ValueError, match=r"scratch\.finished is corrupt, remove it"):
+            schooling.fit("scratch", torch.nn.Linear(1, 1), None)
