@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.distribution import pytest_xdist_make_scheduler
+from tests.distribution import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.docker_engine import build, engine
 from tests.finished_run import Finished, run_tiny
 from tests.postgres_server import PostgresServer, postgres_server
 from tests.s3_server import NoServer, RealS3Server, s3_server
 from tests.skipped import pytest_terminal_summary
 
-__all__ = ["pytest_terminal_summary", "pytest_xdist_make_scheduler"]
+__all__ = ["pytest_collection_modifyitems", "pytest_terminal_summary", "pytest_xdist_make_scheduler"]
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which no module above does
 

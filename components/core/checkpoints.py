@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ from components.core.records.whole import whole_file, write_json
 from components.core.tensors import write_tensors
 
 SAMPLED_ROWS = 64
+
+
+def code_in(folders: Iterable[Path]) -> list[Path]:
+    """The files of code below some folders, data of the vocabulary included."""
+    return [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".yaml")]
 
 
 def digest_of(settings: dict[str, Any], files: list[Path], shards: ImageShards) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from components.core import augmentation, metrics, paths, records, vocabulary
 from components.core import model as model_room
-from components.core import paths
-from components.core.checkpoints import digest_of
+from components.core.checkpoints import code_in, digest_of
 from components.core.metrics.estimate import Estimate, rounded
 from components.core.model import VisionLanguageModel, load
 from components.core.params import Finetune, Params
@@ -27,7 +27,8 @@ from components.finetune.plot import draw_shares
 from components.finetune.starts import IMAGENET, PRETRAINED, SCRATCH, new_network, starts
 from components.finetune.training import Fit, Schooling
 
-CODE = (Path(model_room.__file__).parent, Path(__file__).parent)
+ROOMS = (augmentation, metrics, model_room, records, vocabulary)
+CODE = (*(Path(room.__path__[0]) for room in ROOMS), Path(__file__).parent)
 KINDS = {"classification": classification, "segmentation": segmentation}
 Judged = classification.Judged | segmentation.Judged
 
@@ -39,12 +40,11 @@ def share_name(share: float) -> str:
 
 def state_of(task: str, settings: Finetune, images: Path, shards: ImageShards) -> Path:
     """Where the unfinished work of a task with these inputs, parameters and code is kept."""
-    code = [path for folder in CODE for path in sorted(folder.rglob("*.py"))]
     models = [path for path in sorted(paths.PRETRAINED.iterdir()) if path.is_file()]
     given = [Path(settings.imagenet)] if settings.imagenet and Path(settings.imagenet).is_file() else []
     tables = [images / "manifest.parquet", images / "annotations.parquet"]
     content = {**settings.model_dump(mode="json"), "tasks": settings.tasks[task].model_dump(mode="json")}
-    return state_folder("finetune") / digest_of(content, [*tables, *models, *given, *code], shards)
+    return state_folder("finetune") / digest_of(content, [*tables, *models, *given, *code_in(CODE)], shards)
 
 
 class Task:

@@ -13,9 +13,9 @@ from lightning.fabric import Fabric
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from components.core import metrics, paths, records, tracking, vocabulary
+from components.core import augmentation, metrics, paths, records, tracking, vocabulary
 from components.core import model as model_room
-from components.core.checkpoints import Checkpoints, digest_of
+from components.core.checkpoints import Checkpoints, code_in, digest_of
 from components.core.devices import device, node_count, process_count
 from components.core.model import OF_TRAINING, Config, VisionLanguageModel, build, load, mends_of, save
 from components.core.model.terms import terms_of_training
@@ -34,7 +34,8 @@ INITIAL_MODEL, INITIAL_RECEIPT = paths.INITIAL / "model", paths.INITIAL / "recei
 BOOKS = paths.KNOWLEDGE / "books.safetensors"
 LABELS = paths.FINDINGS / "labels.npz"
 PLOTS = paths.PLOTS / "pretrain"
-CODE = (*(Path(room.__path__[0]) for room in (metrics, model_room, records, vocabulary)), Path(__file__).parent)
+ROOMS = (augmentation, metrics, model_room, records, vocabulary)
+CODE = (*(Path(room.__path__[0]) for room in ROOMS), Path(__file__).parent)
 
 
 def read_books(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,8 +101,7 @@ def build_model(settings: Pretrain) -> VisionLanguageModel:
 
 def state_of(settings: Pretrain, images: Path, examples: Examples) -> Path:
     """The folder where an unfinished training with these inputs, parameters and code keeps its checkpoints."""
-    code = [path for folder in CODE for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".yaml")]
-    inputs = [images / "manifest.parquet", LABELS, BOOKS, *([INITIAL_RECEIPT] if settings.init else []), *code]
+    inputs = [images / "manifest.parquet", LABELS, BOOKS, *([INITIAL_RECEIPT] if settings.init else []), *code_in(CODE)]
     return state_folder("pretrain") / digest_of(settings.model_dump(mode="json"), inputs, examples.shards)
 
 

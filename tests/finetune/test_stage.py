@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from lightning import LightningModule, Trainer
 from PIL import Image
 from safetensors.numpy import load_file
@@ -18,7 +19,7 @@ from components.core.records.masks import mask_of
 from components.core.records.tables import read_table, write_table
 from components.core.trouble import TryAgain
 from components.finetune.examples import read_labelled
-from components.finetune.stage import run, share_name
+from components.finetune.stage import CODE, run, share_name
 from components.finetune.training import Looks
 from tests import evaluation_workspace as workspace
 
@@ -265,6 +266,12 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_with_equal_bytes(root, other
     assert "look 1/3" not in looks[0]
     assert digests(other, task) == digests(root, task)
     assert not list(Path(environment["MEDSLIP_STATE_DIR"]).glob("finetune/*"))
+
+
+def test_an_unfinished_training_is_of_the_code_that_the_graph_names(repository) -> None:
+    graph = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))
+    named = graph["stages"]["finetune"]["do"]["deps"]
+    assert set(CODE) == {repository / path for path in named if path.startswith("components/")}
 
 
 def test_bad_input_is_told_in_a_sentence(root, params, monkeypatch) -> None:
