@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from components.core.model.checkpoint import refuse_not_finite
 from components.core.model.trunk import Trunk
 
 UNUSED = re.compile(r"(layer4|fc|encoder\.stages\.3|classifier)\.")
@@ -26,6 +27,11 @@ RENAMED = (
     (re.compile(r"^layer(\d)\.(\d+)\.conv(\d)\."), r"encoder.stages.\1.layers.\2.layer.\3.convolution."),
     (re.compile(r"^layer(\d)\.(\d+)\.bn(\d)\."), r"encoder.stages.\1.layers.\2.layer.\3.normalization."),
 )
+# What torch.load raises for a file that is no checkpoint, or a damaged one.
+UNREADABLE = (
+    pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError,
+    AttributeError, TypeError,
+)  # fmt: skip
 COUNTED_FROM_ONE = re.compile(r"(?<=encoder\.stages\.)\d|(?<=\.layer\.)\d")
 
 
@@ -33,22 +39,25 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file.
 
     Raises:
-        ValueError: it is missing, corrupt, or holds more than tensors.
+        ValueError: it is missing, corrupt, holds more than tensors, or a value that is not finite.
     """
     if not path.is_file():
-        raise ValueError(f"finetune.imagenet: {path} does not exist")
+        raise ValueError(f"finetune.imagenet: {path} is not a file")
     try:
         content = load_file(path)
     except SafetensorError:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+        except UNREADABLE:
             raise ValueError(
                 f"finetune.imagenet: {path} is neither safetensors nor a pickle of tensors alone"
             ) from None
     content = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+    if not isinstance(content, dict) or not all(isinstance(one, str) for one in content):
         raise ValueError(f"finetune.imagenet: {path} holds no names of tensors")
+    if not all(isinstance(one, Tensor) and one.layout == torch.strided and not one.is_meta for one in content.values()):
+        raise ValueError(f"finetune.imagenet: {path} holds something else than dense tensors")
+    refuse_not_finite(content, f"finetune.imagenet: {path}")
     return content
 
 

@@ -3,7 +3,7 @@
 Axes: N places (a finding in an image), T thresholds, S side in pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -22,10 +22,11 @@ THRESHOLDS = np.concatenate([[0.005, 0.01, 0.02, 0.03], np.round(np.arange(0.05,
 MapOf = Callable[[Place], npt.NDArray[np.float32]]
 
 
-def map_reader(answers: Answers, classes: ClassAnswers, size: int, both: bool = False) -> MapOf:
-    """A function that gives the map of a place's finding in its image, [S, S], from 0 to 1 within the image.
+def map_reader(answers: Answers, classes: ClassAnswers, both: bool = False) -> MapOf:
+    """A function that gives the map of a place's finding in its image, [S, S], from 0 to 1 within the radiograph.
 
-    The map is that of the finding's query alone, or of both streams together.
+    The map is that of the finding's query alone, or of both streams together. On the bars beside the radiograph, which
+    no one would look at, it is 0.
     """
     maps_NQhw = answers.both_NQhw if both else answers.maps_NQhw
     row_of = {name: row for row, name in enumerate(answers.image_ids)}
@@ -34,7 +35,10 @@ def map_reader(answers: Answers, classes: ClassAnswers, size: int, both: bool = 
     def map_of(place: Place) -> npt.NDArray[np.float32]:
         row = row_of[place.image_id]
         map_hw = maps_NQhw[row, classes.speaker_NC[row, column_of[place.name]]]
-        return normalised(cv2.resize(map_hw, (size, size), interpolation=cv2.INTER_LINEAR))
+        map_SS = cv2.resize(map_hw, place.mask_SS.shape, interpolation=cv2.INTER_LINEAR)
+        shown_SS = np.zeros_like(map_SS)
+        place.radiograph.inside(shown_SS)[:] = normalised(place.radiograph.inside(map_SS))
+        return shown_SS
 
     return map_of
 
@@ -46,6 +50,14 @@ def mean_positions(train: Sequence[Place]) -> dict[str, tuple[float, float]]:
         centres.setdefault(place.name, []).append(place.centre)
     means = {name: np.mean(points, axis=0) for name, points in sorted(centres.items())}
     return {name: (float(x), float(y)) for name, (x, y) in means.items()}
+
+
+def mean_masks(train: Sequence[Place]) -> dict[str, npt.NDArray[np.float32]]:
+    """The mean of the masks [S, S] of each finding over the images of the training split."""
+    masks: dict[str, list[npt.NDArray[np.float32]]] = {}
+    for place in train:
+        masks.setdefault(place.name, []).append(place.mask_SS.astype(np.float32))
+    return {name: np.mean(own, axis=0, dtype=np.float32) for name, own in sorted(masks.items())}
 
 
 def overlaps(places: Sequence[Place], map_of: MapOf, thresholds_T: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -105,20 +117,47 @@ def _where_known(values_N: npt.NDArray[np.float64], bootstrap: PatientBootstrap)
 
 
 def shares(places: Sequence[Place]) -> npt.NDArray[np.float64]:
-    """The share of its image that each place covers, [N]."""
-    return np.array([place.mask_SS.mean() for place in places])
+    """The share of its radiograph that each place covers, [N]."""
+    return np.array([place.share for place in places])
 
 
-def _chosen(
-    values_N: npt.NDArray[np.float64], chance_N: npt.NDArray[np.float64], threshold: float, bootstrap: PatientBootstrap
+def _overlaps_of_mean_masks(places: Mapping[str, Sequence[Place]]) -> npt.NDArray[np.float64]:
+    """The overlaps [N, 2] of test places with the mean mask of their finding, cut where validation places say.
+
+    Nan where no training image, or no validation image, shows the finding.
+    """
+    means = mean_masks(places["train"])
+
+    def map_of(place: Place) -> npt.NDArray[np.float32]:
+        return normalised(means[place.name])
+
+    known_N = np.array([place.name in means for place in places["test"]])
+    threshold = best_threshold([place for place in places["validate"] if place.name in means], map_of)
+    values_N2 = np.full((len(known_N), 2), np.nan)
+    if threshold is not None:
+        known = [place for place in places["test"] if place.name in means]
+        values_N2[known_N] = overlaps(known, map_of, np.array([threshold]))[:, :, 0]
+    return values_N2
+
+
+def _overlap_figures(
+    places: Mapping[str, Sequence[Place]], map_of: MapOf, threshold: float, bootstrap: PatientBootstrap
 ) -> dict[str, Any]:
-    """An overlap at the chosen threshold, and that of a mask that covers the whole image."""
+    """IoU and Dice at the chosen threshold; beside each that of the whole radiograph, and of the mean mask."""
+    share_N = shares(places["test"])
+    values_N2 = overlaps(places["test"], map_of, np.array([threshold]))[:, :, 0]
+    mean_N2 = _overlaps_of_mean_masks(places)
     return {
-        **mean_estimate(values_N, bootstrap).figure(),
-        "chance": mean_estimate(chance_N, bootstrap).figure(),
-        "n": len(values_N),
-        "threshold": threshold,
-        "source": "largest mean Dice on validation patients",
+        name: {
+            **mean_estimate(values_N2[:, axis], bootstrap).figure(),
+            "chance": mean_estimate(chance_N, bootstrap).figure(),
+            "baseline_mean_mask": _where_known(mean_N2[:, axis], bootstrap),
+            "difference": _where_known(values_N2[:, axis] - mean_N2[:, axis], bootstrap),
+            "n": len(share_N),
+            "threshold": threshold,
+            "source": "largest mean Dice on validation patients",
+        }
+        for axis, (name, chance_N) in enumerate((("iou", share_N), ("dice", 2 * share_N / (1 + share_N))))
     }
 
 
@@ -145,7 +184,8 @@ def grounding_figures(
 ) -> dict[str, Any]:
     """Pointing game, IoU and Dice on test places, with 95 % intervals over patients.
 
-    Beside each stands its `chance`: the pointing game of any pixel, and the overlap of the whole image. Where there is
+    Beside each stands its `chance`, the pointing game of any pixel and the overlap of the whole radiograph, and what
+    the mean place of the finding in training images gets, which needs no look at the image. Where there is
     no test place, or none to choose a threshold by, the figures are null and say so.
 
     Args:
@@ -163,9 +203,7 @@ def grounding_figures(
     result = {"pointing_game": _pointing(test, places["train"], map_of, bootstrap)}
     threshold = best_threshold(places["validate"], map_of)
     if threshold is not None:
-        values_N2, share_N = overlaps(test, map_of, np.array([threshold]))[:, :, 0], shares(test)
-        result["iou"] = _chosen(values_N2[:, 0], share_N, threshold, bootstrap)
-        result["dice"] = _chosen(values_N2[:, 1], 2 * share_N / (1 + share_N), threshold, bootstrap)
+        result |= _overlap_figures(places, map_of, threshold, bootstrap)
     else:
         missing = {**undefined("no place in the validation split to choose the threshold by"), "n": len(test)}
         result |= {"iou": missing, "dice": missing}

@@ -4,6 +4,7 @@ Boxes, masks and points count pixel edges: pixel i spans [i, i + 1) and its cent
 centre to pixel centre (see `components.core.records.letterbox`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from components.core.metrics.grounding import Mask, box_mask
-from components.core.records.letterbox import map_box
+from components.core.records.letterbox import Letterbox, map_box
 from components.zero_shot.truth import Drawn
 
 Box = tuple[float, float, float, float]
@@ -29,12 +30,19 @@ class Place:
         name: the finding.
         boxes: x, y, width and height of each of its parts.
         mask_SS: the pixels of all its parts together.
+        radiograph: where the radiograph lies in the square; the bars beside it are no part of it.
     """
 
     image_id: str
     name: str
     boxes: tuple[Box, ...]
     mask_SS: Mask
+    radiograph: Letterbox
+
+    @property
+    def share(self) -> float:
+        """How much of its radiograph it covers."""
+        return float(self.radiograph.inside(self.mask_SS).mean())
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -81,33 +89,43 @@ def box_around(mask_HW: Mask) -> Box:
     return (float(columns[0]), float(rows[0]), float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1))
 
 
-def drawn_places(drawn: Drawn, names: tuple[str, ...], min_severity: float, size: int) -> list[Place]:
+def drawn_places(
+    drawn: Drawn, names: tuple[str, ...], min_severity: float, radiographs: Mapping[str, Letterbox]
+) -> list[Place]:
     """The places of drawn findings of at least the severity, the parts of one finding in one image together.
 
-    A finding that lies outside the shard's image has an empty mask.
+    A finding that lies outside the shard's image has an empty mask. Only those in one of the radiographs are given.
     """
     findings = drawn.findings
     chosen = findings[findings["pathology"].isin(names) & (findings["severity"] >= min_severity)]
+    chosen = chosen[chosen["image_id"].isin(radiographs.keys())]
     places = []
     for (image_id, name), parts in chosen.groupby(["image_id", "pathology"], sort=True):
+        radiograph = radiographs[str(image_id)]
+        size = radiograph.size
         boxes: list[Box] = []
         mask_SS = np.zeros((size, size), bool)
         for part in parts.to_dict("records"):
             affine_23 = np.asarray(part["affine"], np.float64).reshape(2, 3)
             mask_SS |= mapped_mask(decoded_mask(part["mask_png"]), affine_23, size)
             boxes.append(map_box(part["affine"], *_box(part)))
-        places.append(Place(str(image_id), str(name), tuple(boxes), mask_SS))
+        places.append(Place(str(image_id), str(name), tuple(boxes), mask_SS, radiograph))
     return places
 
 
-def annotated_places(annotations: pd.DataFrame, names: tuple[str, ...], size: int) -> list[Place]:
-    """The places that the dataset itself gives, boxes and masks, already in shard pixels.
+def annotated_places(
+    annotations: pd.DataFrame, names: tuple[str, ...], radiographs: Mapping[str, Letterbox]
+) -> list[Place]:
+    """The places that the dataset itself gives in the radiographs, boxes and masks, already in shard pixels.
 
     A box outside the image gives an empty mask.
     """
     chosen = annotations[annotations["kind"].isin(["box", "mask"]) & annotations["name"].isin(names)]
+    chosen = chosen[chosen["image_id"].isin(radiographs.keys())]
     places = []
     for (image_id, name), parts in chosen.groupby(["image_id", "name"], sort=True):
+        radiograph = radiographs[str(image_id)]
+        size = radiograph.size
         boxes: list[Box] = []
         mask_SS = np.zeros((size, size), bool)
         for part in parts.to_dict("records"):
@@ -118,5 +136,5 @@ def annotated_places(annotations: pd.DataFrame, names: tuple[str, ...], size: in
                 boxes.append(_box(part))
                 part_SS = box_mask(*boxes[-1], size)
             mask_SS |= part_SS
-        places.append(Place(str(image_id), str(name), tuple(boxes), mask_SS))
+        places.append(Place(str(image_id), str(name), tuple(boxes), mask_SS, radiograph))
     return places

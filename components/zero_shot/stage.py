@@ -17,6 +17,7 @@ from components.core.model import VisionLanguageModel, load
 from components.core.model.terms import served_pathologies
 from components.core.params import Params
 from components.core.records.labels import StudyLabels
+from components.core.records.letterbox import Letterbox
 from components.core.records.predictions import prediction_rows
 from components.core.records.shards import ImageShards
 from components.core.records.tables import read_table, write_table
@@ -182,10 +183,13 @@ def headline_first(dataset: Dataset, truths: Iterable[Judged]) -> list[Judged]:
 
 def places_of(dataset: Dataset, judged: Judged, names: tuple[str, ...], min_severity: float) -> list[Place]:
     """The places of one kind of truth: the dataset's own boxes and masks for labels, what was drawn for drawn truth."""
+    images = dataset.images
+    shapes = zip(images["image_id"], images["rows"], images["columns"], strict=True)
+    radiographs = {image: Letterbox.of(rows, columns, dataset.size) for image, rows, columns in shapes}
     if judged.truth.kind == "label":
-        return annotated_places(dataset.annotations, names, dataset.size)
+        return annotated_places(dataset.annotations, names, radiographs)
     if judged.truth.kind == "drawn" and dataset.drawn is not None:
-        return drawn_places(dataset.drawn, names, min_severity, dataset.size)
+        return drawn_places(dataset.drawn, names, min_severity, radiographs)
     return []
 
 
@@ -219,15 +223,11 @@ def grounding_of(dataset: Dataset, answers: Answers, truths: list[Judged], param
     for judged in sorted(truths, key=lambda judged: judged.truth.kind != "label"):
         declared = judged.declared(params.zero_shot)
         names = tuple(name for name in declared if name in dataset.described) or declared
-        places = [
-            place
-            for place in places_of(dataset, judged, names, params.zero_shot.min_severity)
-            if place.image_id in split_of
-        ]
+        places = places_of(dataset, judged, names, params.zero_shot.min_severity)
         if places:
             inside = [place for place in places if place.mask_SS.any()]
             by_split = {split: [place for place in inside if split_of[place.image_id] == split] for split in SPLITS}
-            map_of, both_of = (map_reader(answers, judged.answers, dataset.size, both) for both in (False, True))
+            map_of, both_of = (map_reader(answers, judged.answers, both) for both in (False, True))
             patient_of = dict(zip(dataset.images["image_id"], dataset.images["patient_id"], strict=True))
             rows = judged_places(by_split, map_of, patient_of)
             return Grounding(judged, by_split, len(places) - len(inside), map_of, both_of, rows)

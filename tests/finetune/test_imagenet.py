@@ -77,7 +77,7 @@ def test_another_size_is_refused(tmp_path, change: dict, sentence: str) -> None:
 
 def test_a_file_that_is_none_is_refused(tmp_path) -> None:
     path = tmp_path / "resnet"
-    with pytest.raises(ValueError, match=r"finetune\.imagenet: .* does not exist"):
+    with pytest.raises(ValueError, match=r"finetune\.imagenet: .* is not a file"):
         load_imagenet(trunk_of(1), path)
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="neither safetensors nor a pickle of tensors alone"):
@@ -86,6 +86,21 @@ def test_a_file_that_is_none_is_refused(tmp_path) -> None:
     class Malice:
         def __reduce__(self) -> tuple:
             return print, ("run",)
+
+    save_file(torchvision_names(trunk_of(1)), path)
+    path.write_bytes(path.read_bytes()[:-100])  # cut short
+    with pytest.raises(ValueError, match="neither safetensors nor a pickle of tensors alone"):
+        load_imagenet(trunk_of(1), path)
+    for content, sentence in (
+        ({1: torch.zeros(1)}, "no names of tensors"),
+        ({"conv1.weight": 3}, "dense tensors"),
+        ({"conv1.weight": torch.zeros(2, 2).to_sparse()}, "dense tensors"),
+        ({"conv1.weight": torch.zeros(2, device="meta")}, "dense tensors"),
+        ({"conv1.weight": torch.tensor([torch.nan])}, "conv1.weight holds values that are not finite"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=rf"finetune\.imagenet: .*{sentence}"):
+            load_imagenet(trunk_of(1), path)
 
     path.write_bytes(pickle.dumps(Malice()))
     with pytest.raises(ValueError, match="neither safetensors nor a pickle of tensors alone"):

@@ -12,6 +12,7 @@ from components.core.metrics.estimate import Estimate, PatientBootstrap
 from components.core.metrics.grounding import box_mask
 from components.core.metrics.ranking import auroc_estimate
 from components.core.params import ZeroShot
+from components.core.records.letterbox import Letterbox
 from components.zero_shot.classification import Judged, figures_of
 from components.zero_shot.grounding import MapOf, grounding_figures, map_reader
 from components.zero_shot.places import Place
@@ -87,7 +88,9 @@ def places_of(truth_NC: np.ndarray) -> dict[str, list[Place]]:
         split = ("train", "validate", "test", "test")[number // 2 % 4]
         for name in np.array(NAMES)[row == 1]:
             box = (*map(float, CORNERS[name]), float(SPOT), float(SPOT))
-            found[split].append(Place(str(number), str(name), (box,), box_mask(*box, SIDE)))
+            found[split].append(
+                Place(str(number), str(name), (box,), box_mask(*box, SIDE), Letterbox.of(SIDE, SIDE, SIDE))
+            )
     return found
 
 
@@ -101,7 +104,7 @@ def test_the_maps_of_untrained_models_find_no_more_than_chance_over_seeds() -> N
     def map_of_seed(seed: int) -> MapOf:
         answers = untrained_answers(seed)
         own = ClassAnswers(NAMES, answers.score_NQ, np.tile(np.arange(len(NAMES)), (len(answers.image_ids), 1)))
-        return map_reader(answers, own, SIDE)
+        return map_reader(answers, own)
 
     known = pointed(lambda place: place.mask_SS.astype(np.float32))
     untaught = [pointed(map_of_seed(seed)) for seed in SEEDS]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from components.core.metrics.grounding import box_mask
+from components.core.metrics.grounding import box_mask, peak, points_into
+from components.core.records.letterbox import Letterbox
 from components.zero_shot.grounding import (
     best_threshold,
     grounding_figures,
@@ -18,7 +19,7 @@ SIZE = 32
 
 
 def place(image: str, box: tuple[float, float, float, float], name: str = "effusion") -> Place:
-    return Place(image, name, (box,), box_mask(*box, SIZE))
+    return Place(image, name, (box,), box_mask(*box, SIZE), Letterbox.of(SIZE, SIZE, SIZE))
 
 
 def pointing_at(points: dict[str, tuple[int, int]]):
@@ -99,6 +100,30 @@ def test_a_map_without_knowledge_gets_the_chance_that_stands_beside_each_figure(
     assert found["dice"]["chance"]["value"] == pytest.approx(dice_N.mean(), abs=1e-6)
 
 
+def test_the_bars_beside_a_radiograph_are_no_part_of_it() -> None:
+    """Neither does a map look there, nor do they make chance smaller."""
+    maps = np.zeros((1, 1, 4, 4), np.float32)
+    maps[0, 0, 3, 0], maps[0, 0, 1, 1] = 9, 5  # the largest value lies left of a radiograph of half the width
+    answers = Answers(("a",), ("effusion",), np.array([[0.9]]), maps, maps)
+    narrow = Place("a", "effusion", ((8, 8, 8, 8),), box_mask(8, 8, 8, 8, SIZE), Letterbox.of(SIZE, SIZE // 2, SIZE))
+    shown = map_reader(answers, by_class(answers, {"effusion": ("effusion",)}))(narrow)
+    assert (shown.max(), shown[:, :8].max(), shown[:, 24:].max()) == (1, 0, 0)
+    assert points_into(peak(shown), narrow.mask_SS)
+    assert narrow.share == 8 * 8 / (32 * 16)
+
+
+def test_overlaps_are_compared_with_the_mean_mask_of_training_images() -> None:
+    """Its threshold comes from validation places: there the part that both training masks share fits best."""
+    train = [place("t1", (0, 0, 8, 8)), place("t2", (4, 0, 8, 8))]
+    validate, test = [place("v", (4, 0, 4, 8))], [place("a", (4, 0, 4, 8)), place("b", (4, 0, 4, 8), "nodule")]
+    found = figures({"train": train, "validate": validate, "test": test}, dict.fromkeys("abv", (6, 4)))
+    for name in ("iou", "dice"):
+        assert found[name]["baseline_mean_mask"]["value"] == 1.0  # of the effusion alone
+        assert -1 < found[name]["difference"]["value"] < 0
+    alone = figures({"train": [], "validate": validate, "test": test}, dict.fromkeys("abv", (6, 4)))
+    assert alone["dice"]["baseline_mean_mask"]["why"] == "no training image shows where these findings are"
+
+
 def test_without_validation_places_there_is_no_overlap_figure() -> None:
     result = figures({"train": TRAIN, "validate": [], "test": [place("a", (13, 13, 3, 3))]}, {"a": (14, 14)})
     assert result["dice"] == result["iou"]
@@ -144,7 +169,7 @@ def test_the_likeliest_pathology_speaks_for_a_class_and_shows_its_own_map() -> N
     answers = Answers(("a", "b"), ("opacity", "consolidation"), np.array([[0.9, 0.2], [0.1, 0.3]]), maps, maps)
     classes = by_class(answers, {"pneumonia": ("opacity", "consolidation"), "consolidation": ("consolidation",)})
     assert classes.score_NC.tolist() == [[0.9, 0.2], [0.3, 0.3]]
-    map_of = map_reader(answers, classes, SIZE)
+    map_of = map_reader(answers, classes)
     first, second = map_of(place("a", (0, 0, 4, 4), "pneumonia")), map_of(place("b", (0, 0, 4, 4), "pneumonia"))
     assert (first[0, 0], first[-1, -1]) == (1, 0)
     assert (second[0, 0], second[-1, -1]) == (0, 1)

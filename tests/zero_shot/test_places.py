@@ -52,7 +52,9 @@ def test_the_parts_of_a_finding_are_one_place_and_lesser_parts_do_not_count() ->
         rows.append({"image_id": "a", "pathology": "effusion", "severity": severity, "affine": [1.0, 0, 0, 0, 1.0, 0],
                      "x": x, "y": y, "width": width, "height": height, "mask_png": png(mask)})  # fmt: skip
     rows.append({**rows[0], "pathology": "nodule"})
-    (place,) = drawn_places(Drawn(pd.DataFrame(rows), frozenset({"a"})), ("effusion",), 0.5, 20)
+    (place,) = drawn_places(
+        Drawn(pd.DataFrame(rows), frozenset({"a"})), ("effusion",), 0.5, {"a": Letterbox.of(20, 20, 20)}
+    )
     assert np.array_equal(place.mask_SS, masks[0] | masks[1])
     assert place.boxes == ((1.0, 1.0, 4.0, 4.0), (10.0, 12.0, 6.0, 2.0))
     assert place.centre == (8.0, 8.0)  # the mean of (3, 3) and (13, 13)
@@ -65,10 +67,13 @@ def test_boxes_and_masks_of_the_dataset_are_places() -> None:
             ("c", "box", "pneumonia", 90.0, 90.0, 4.0, 4.0, None),
             ("d", "label", "pneumonia", None, None, None, None, None)]  # fmt: skip
     columns = ["image_id", "kind", "name", "x", "y", "width", "height", "mask_png"]
-    first, second, outside = annotated_places(pd.DataFrame(rows, columns=columns), ("pneumonia",), 16)
+    rows.append(("of no radiograph", "box", "pneumonia", 1.0, 1.0, 2.0, 2.0, None))
+    radiographs = {"a": Letterbox.of(16, 16, 16), "b": Letterbox.of(32, 16, 16), "c": Letterbox.of(16, 16, 16)}
+    first, second, outside = annotated_places(pd.DataFrame(rows, columns=columns), ("pneumonia",), radiographs)
     assert first.mask_SS.sum() == 4 + 16
     assert second.boxes == ((2.0, 3.0, 4.0, 5.0),)
     assert np.array_equal(second.mask_SS, mask)
+    assert (first.share, second.share) == (20 / 256, 10 / 128)  # the radiograph of b is as narrow as columns 4 to 11
     assert not outside.mask_SS.any()
 
 

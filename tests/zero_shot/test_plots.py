@@ -2,14 +2,16 @@
 
 import numpy as np
 
+from components.core.records.letterbox import Letterbox
 from components.zero_shot.places import Place
 from components.zero_shot.plots import COLUMNS, chosen_places, extreme_places
 
 
 def places(count: int) -> list[Place]:
-    mask_SS = np.ones((4, 4), bool)
+    mask_SS, radiograph = np.ones((4, 4), bool), Letterbox.of(4, 4, 4)
     return [
-        Place(f"image{number:02}", ("mass", "nodule")[number % 2], ((0, 0, 4, 4),), mask_SS) for number in range(count)
+        Place(f"image{number:02}", ("mass", "nodule")[number % 2], ((0, 0, 4, 4),), mask_SS, radiograph)
+        for number in range(count)
     ]
 
 

@@ -160,6 +160,7 @@ def test_a_dataset_s_own_question_is_the_headline_and_its_drawn_places_the_groun
     images = pd.DataFrame({
         "image_id": ids, "patient_id": ids, "split": ["train", "validate", "test", "test"] * (count // 4),
         "sex": None, "age_band": None, "view": "PA", "scanner": None, "origin": None,
+        "rows": 8, "columns": 8,
     })  # fmt: skip
     png = cv2.imencode(".png", np.full((8, 8), 255, np.uint8))[1].tobytes()
     affine = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]

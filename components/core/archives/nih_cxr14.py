@@ -2,12 +2,13 @@
 
 `images_*/images/*.png` are the images, `Data_Entry_2017.csv` or its later edition `Data_Entry_2017_v2020.csv` has a row
 for each, `BBox_List_2017.csv` the boxes, `test_list.txt` the official test; the images of `train_val_list.txt` are for
-training and validation.
+training and validation. An image that neither list names goes where the other images of its patient are.
 Source: Wang et al., ChestX-ray8, CVPR 2017, and the read-me file of the data set at https://nihcc.app.box.com/v/ChestXray-NIHCC
 """
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Literal
 
 from components.core.archives.base import Archive, Box, Entry, Label, decode_text, problem_of
 from components.core.archives.tables import box_of, has_table, read_rows
@@ -19,6 +20,7 @@ CLASSES = (
     "Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax",
 )  # fmt: skip
 BOX_NAMES = {"Infiltrate": "Infiltration"}  # the table of boxes has another word for it
+ListedSplit = Literal["test", "not_test"]
 BOX_AXES = ("Bbox [x", "y", "w", "h]")
 
 
@@ -37,7 +39,9 @@ class NihCxr14(Archive):
         told: set[str] = set()
         listed = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
         table = LATER_ENTRIES if has_table(self.source, LATER_ENTRIES) else ENTRIES
-        for number, row in enumerate(read_rows(self.source, table, listed), start=1):
+        rows = list(read_rows(self.source, table, listed))
+        split_of = self._splits(rows, test, others)
+        for number, row in enumerate(rows, start=1):
             image = row["Image Index"]
             uri = places.pop(image, "")
             yield Entry(
@@ -45,7 +49,7 @@ class NihCxr14(Archive):
                 image=image,
                 study=image.rpartition(".")[0],  # the table does not say which images were taken together
                 patient=row["Patient ID"],
-                split="test" if image in test else "not_test" if image in others else None,
+                split=split_of.get(image),
                 view=row["View Position"],
                 sex=row["Patient Gender"],
                 age=self._age(row["Patient Age"]),
@@ -59,6 +63,14 @@ class NihCxr14(Archive):
                 yield Entry(uri=image, image=image, study=image, patient=image, problem="file_missing")
         for uri in places.values():
             yield Entry(uri=uri, image=uri, study=uri, patient=uri, problem="unplaced")
+
+    @staticmethod
+    def _splits(rows: list[dict[str, str]], test: frozenset[str], others: frozenset[str]) -> dict[str, ListedSplit]:
+        """The split of the listed images, and of those that no list names but whose patient has listed ones."""
+        own: dict[str, ListedSplit] = {**dict.fromkeys(others, "not_test"), **dict.fromkeys(test, "test")}
+        of_patient = {row["Patient ID"]: own[row["Image Index"]] for row in rows if row["Image Index"] in own}
+        unlisted = [row for row in rows if row["Image Index"] not in own and row["Patient ID"] in of_patient]
+        return {**own, **{row["Image Index"]: of_patient[row["Patient ID"]] for row in unlisted}}
 
     def _list(self, uri: str) -> frozenset[str]:
         if not self.source.exists(uri):
@@ -88,5 +100,7 @@ class NihCxr14(Archive):
         for number, row in enumerate(rows, start=1):
             place = f"{self.source.root}: the table {BOXES}, row {number} below the header,"
             name = BOX_NAMES.get(row["Finding Label"], row["Finding Label"])
+            if name not in CLASSES:
+                raise ValueError(f"{place} holds a finding that is none of {', '.join(CLASSES)}")
             boxes.setdefault(row["Image Index"], []).append(box_of(name, [row[axis] for axis in BOX_AXES], place))
         return boxes

@@ -7,10 +7,13 @@ published layouts do: a box (x, y, width, height) covers the pixels x … x + wi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class Letterbox:
         self.inside(image_SS)[:] = np.clip(np.rint(scaled / np.float32(finer)), 0, 255)
         return image_SS
 
-    def inside(self, image_SS: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The part [height, width] of a shard image that shows the source, a view."""
+    def inside(self, image_SS: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
+        """The part [height, width] of a shard image, or of what lies over it, that shows the source: a view."""
         return image_SS[self.top : self.top + self.height, self.left : self.left + self.width]
 
 

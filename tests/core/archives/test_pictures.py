@@ -40,6 +40,11 @@ def test_nih_rows_boxes_lists_and_places(tmp_path: Path) -> None:
         ),
         (
             "BBox_List_2017.csv",
+            ("a.png", "Gout", 1, 2, 3, 4),
+            "row 2 below the header, holds a finding that is none of",
+        ),
+        (
+            "BBox_List_2017.csv",
             ("a.png", "Mass", 1, 2, 3, ""),
             "row 2 below the header, holds a box that is not four numbers",
         ),
@@ -50,6 +55,15 @@ def test_nih_rows_that_mean_nothing(tmp_path: Path, table: str, row: tuple[objec
     write(tmp_path, table, (tmp_path / table).read_bytes() + csv_bytes([row]))
     with pytest.raises(ValueError, match=sentence):
         by_image("nih_cxr14", tmp_path)
+
+
+def test_an_nih_image_of_no_list_goes_with_the_others_of_its_patient(tmp_path: Path) -> None:
+    write_nih(tmp_path)
+    table = (tmp_path / "Data_Entry_2017.csv").read_bytes()
+    rows = [("early.png", "Mass", 2, 60, "F", "PA"), ("of_nobody_listed.png", "Mass", 9, 60, "F", "PA")]
+    write(tmp_path, "Data_Entry_2017.csv", table + csv_bytes(rows))
+    found = by_image("nih_cxr14", tmp_path)
+    assert (found["early.png"].split, found["of_nobody_listed.png"].split) == ("test", None)
 
 
 def test_covidx_lists_and_folders(tmp_path: Path) -> None:
