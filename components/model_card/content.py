@@ -69,6 +69,7 @@ def content_of(params: Params) -> dict[str, Any]:
         "name": params.register_.name,
         "alias": params.register_.alias,
         "diagnoses": diagnoses,
+        "fewest_places": params.zero_shot.min_positives,
         "tunings": [tuning(name, finetune[name]) for name in params.finetune.tasks if name in finetune],
         "archives": archives,
         "weaknesses": list(weaknesses(diagnoses, archives)),

@@ -20,12 +20,45 @@ class ClassRow:
     auroc: Estimate
     average_precision: Estimate
     f1: Estimate
-    pointing: Estimate
-    baseline: Estimate
-    pointing_chance: Estimate
     positives: int
     negatives: int
     share: float
+
+
+@dataclass(frozen=True)
+class PlacesRow:
+    """The test places of one finding; the baseline is its mean position in training images, chance is any pixel."""
+
+    name: str
+    pointing: Estimate
+    baseline: Estimate
+    chance: Estimate
+    places: int
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """How well the maps show where findings are.
+
+    Attributes:
+        truth: by what the places are known, which need not be the truth of the classes; None where there is no place.
+        places: how many test places every figure here is the mean of.
+        rows: the same by finding.
+    """
+
+    truth: str | None
+    places: int
+    pointing: Estimate
+    pointing_chance: Estimate
+    baseline: Estimate
+    difference: Estimate
+    both_streams: Estimate
+    gain_of_both: Estimate
+    iou: Estimate
+    iou_chance: Estimate
+    dice: Estimate
+    dice_chance: Estimate
+    rows: list[PlacesRow]
 
 
 @dataclass(frozen=True)
@@ -51,16 +84,7 @@ class Diagnosis:
     average_precision_chance: Estimate
     calibration_error: Estimate
     brier_score: Estimate
-    pointing: Estimate
-    pointing_chance: Estimate
-    baseline: Estimate
-    difference: Estimate
-    both_streams: Estimate
-    gain_of_both: Estimate
-    iou: Estimate
-    iou_chance: Estimate
-    dice: Estimate
-    dice_chance: Estimate
+    grounding: Grounding
     other_truths: list[tuple[str, Estimate]]
     severities: list[tuple[str, Estimate]]
     images: int
@@ -73,7 +97,7 @@ class Diagnosis:
     pictures: list[Picture]
 
 
-def _classes(figures: Mapping[str, Any], pointed: Mapping[str, Any]) -> list[ClassRow]:
+def _classes(figures: Mapping[str, Any]) -> list[ClassRow]:
     """The declared classes, the best first."""
     rows = [
         ClassRow(
@@ -81,9 +105,6 @@ def _classes(figures: Mapping[str, Any], pointed: Mapping[str, Any]) -> list[Cla
             auroc=Estimate.of(row),
             average_precision=Estimate.of(figures["average_precision"]["per_class"][name]),
             f1=Estimate.of(figures["f1"]["per_class"][name]),
-            pointing=Estimate.of(pointed.get(name)),
-            baseline=Estimate((pointed.get(name) or {}).get("baseline")),
-            pointing_chance=Estimate((pointed.get(name) or {}).get("chance")),
             positives=row["positives"],
             negatives=row["negatives"],
             share=row["positives"] / (row["positives"] + row["negatives"]),
@@ -108,21 +129,12 @@ def _groups(subgroups: Mapping[str, Any]) -> list[GroupRow]:
     ]
 
 
-def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
-    """The zero-shot figures of a dataset."""
-    pointing = figures.get("pointing_game") or {}
-    both = figures.get("both_streams") or {}
-    iou, dice = figures.get("iou") or {}, figures.get("dice") or {}
-    test = figures["images"]["test"]
-    classes = _classes(figures, pointing.get("per_class", {}))
-    return Diagnosis(
-        dataset=dataset,
-        truth=TRUTHS[figures["truth"]],
-        auroc=Estimate.of(figures["auroc"]["macro"]),
-        average_precision=Estimate.of(figures["average_precision"]["macro"]),
-        average_precision_chance=Estimate(mean(row.share for row in classes) if classes else None),
-        calibration_error=Estimate.of(figures["calibration_error"]["macro"]),
-        brier_score=Estimate.of(figures["brier_score"]["macro"]),
+def _grounding(figures: Mapping[str, Any]) -> Grounding:
+    pointing, iou, dice = (figures[name] for name in ("pointing_game", "iou", "dice"))
+    both = figures.get("both_streams", {})
+    return Grounding(
+        truth=TRUTHS[figures["grounding_truth"]] if "grounding_truth" in figures else None,
+        places=pointing["n"],
         pointing=Estimate.of(pointing),
         pointing_chance=Estimate.of(pointing.get("chance")),
         baseline=Estimate.of(pointing.get("baseline_mean_position")),
@@ -133,6 +145,26 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         iou_chance=Estimate.of(iou.get("chance")),
         dice=Estimate.of(dice),
         dice_chance=Estimate.of(dice.get("chance")),
+        rows=[
+            PlacesRow(name, Estimate.of(row), Estimate(row["baseline"]), Estimate(row["chance"]), row["n"])
+            for name, row in pointing["per_class"].items()
+        ],
+    )
+
+
+def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
+    """The zero-shot figures of a dataset."""
+    test = figures["images"]["test"]
+    classes = _classes(figures)
+    return Diagnosis(
+        dataset=dataset,
+        truth=TRUTHS[figures["truth"]],
+        auroc=Estimate.of(figures["auroc"]["macro"]),
+        average_precision=Estimate.of(figures["average_precision"]["macro"]),
+        average_precision_chance=Estimate(mean(row.share for row in classes) if classes else None),
+        calibration_error=Estimate.of(figures["calibration_error"]["macro"]),
+        brier_score=Estimate.of(figures["brier_score"]["macro"]),
+        grounding=_grounding(figures),
         other_truths=[
             (words, Estimate.of(figures[f"{kind}_truth"]["auroc"]["macro"]))
             for kind, words in TRUTHS.items()

@@ -16,9 +16,10 @@ def summary_of(diagnoses: list[Diagnosis], tunings: list[Tuning]) -> dict[str, d
             "auroc": diagnosis.auroc.value,
             "low": diagnosis.auroc.low,
             "high": diagnosis.auroc.high,
-            "pointing_game": diagnosis.pointing.value,
-            "mean_position": diagnosis.baseline.value,
-            "dice": diagnosis.dice.value,
+            "places": diagnosis.grounding.places,
+            "pointing_game": diagnosis.grounding.pointing.value,
+            "mean_position": diagnosis.grounding.baseline.value,
+            "dice": diagnosis.grounding.dice.value,
         }
     for tuning in tunings:
         for share in tuning.shares:

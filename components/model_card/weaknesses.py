@@ -19,8 +19,8 @@ def weaknesses(diagnoses: Sequence[Diagnosis], archives: Sequence[Archive]) -> I
         if chance:
             yield f"{one.dataset}: not told from chance (the interval holds 0.5): {', '.join(chance)}."
         astray = [
-            row.name
-            for row in one.classes
+            f"{row.name} ({row.places:,} place{'s' if row.places > 1 else ''})"
+            for row in one.grounding.rows
             if row.pointing.value is not None and row.baseline.value is not None
             and row.pointing.value < row.baseline.value
         ]  # fmt: skip

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from components.core import paths
 from components.core.devices import device
+from components.core.metrics.classification import undefined
 from components.core.metrics.estimate import rounded
 from components.core.model import VisionLanguageModel, load
 from components.core.model.terms import served_pathologies
@@ -36,6 +37,7 @@ SPLITS = ("train", "validate", "test")
 BOOKS = paths.KNOWLEDGE / "books.safetensors"
 NEAREST_SHOWN = 3  # terms beside a new definition
 BOOK_TOLERANCE = 1e-3  # what another machine may make of the same text
+NO_PLACE = {**undefined("no class that is evaluated has a place"), "n": 0}
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,9 @@ def all_figures(dataset: Dataset, truths: list[Judged], grounding: Grounding | N
         if judged.truth.kind == "drawn":
             result["min_severity"] = section.min_severity
             result["by_severity"] = by_severity(judged, section)
-    if grounding is not None:
+    if grounding is None:
+        result |= {"pointing_game": {**NO_PLACE, "per_class": {}}, "iou": NO_PLACE, "dice": NO_PLACE}
+    else:
         patient_of = dict(zip(dataset.images["image_id"], dataset.images["patient_id"], strict=True))
         result["grounding_truth"] = grounding.judged.truth.kind
         result["places_outside_image"] = grounding.outside

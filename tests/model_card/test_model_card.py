@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from components.core.comparison.table import write_comparison
+from components.core.metrics.classification import undefined
 from components.core.model.terms import UNKNOWN
 from components.core.params import Params, read_yaml, validate
 from components.core.vocabulary import PATHOLOGIES
@@ -21,6 +22,7 @@ from tests.core.comparison.test_table import COMPARISON
 HOSTILE = '<script>alert("x")</script>'
 
 DATASETS = ("mimic_cxr", "rsna_pneumonia")
+NO_PLACE = {**undefined("no class that is evaluated has a place"), "n": 0}
 
 
 def estimate(value: float | None, spread: float = 0.05) -> dict:
@@ -73,10 +75,11 @@ def fill(root: Path) -> None:
             }
         },
         "both_streams": {"pointing_game": estimate(0.58), "gain_in_pointing": estimate(0.03)},
+        "grounding_truth": "label",
         "pointing_game": {
-            **estimate(0.55), "baseline_mean_position": estimate(0.21), "difference": estimate(0.34),
+            **estimate(0.55), "n": 12, "baseline_mean_position": estimate(0.21), "difference": estimate(0.34),
             "chance": estimate(0.06),
-            "per_class": {"effusion": {"value": 0.51, "baseline": 0.94, "chance": 0.02, "n": 12}},
+            "per_class": {"Effusion": {**estimate(0.51), "baseline": 0.94, "chance": 0.02, "n": 12}},
         },
         "by_severity": {
             "mild": {"auroc": {"macro": estimate(0.66), "per_class": {"effusion": estimate(0.66)}}},
@@ -236,7 +239,7 @@ def test_what_chance_would_give_stands_beside_each_figure(page: str) -> None:
                  "a mask of the whole image gets 0.07 (0.02 to 0.12) and 0.13 (0.08 to 0.18)"):  # fmt: skip
         assert text in page, text
     row = page.split('<th scope="row">effusion</th>')[1].split("</tr>")[0]
-    assert re.search(r">0\.94</td><td[^>]*>0\.02</td>.*>0\.13</td>$", row)
+    assert row.endswith('<td class="number">0.13</td>')
 
 
 def test_fine_tuning_shows_every_start_and_figure_and_the_differences_of_the_first(page: str) -> None:
@@ -266,7 +269,7 @@ def test_a_figure_that_is_missing_says_why(page: str, params: Params, tmp_path: 
 
 def test_failures_are_named_by_rule(page: str) -> None:
     failures = page.split('id="failures"')[1].split("<h2")[0]
-    assert "pointed at worse than the mean position of the finding: effusion" in failures
+    assert "pointed at worse than the mean position of the finding: Effusion (12 places)" in failures
     assert "too few cases for any figure (positives of all): hernia 1 of 91" in failures
     assert "10 objects gave no image: truncated 10" in failures
 
@@ -296,9 +299,37 @@ def test_the_same_content_stands_in_json(page: str, tmp_path: Path) -> None:
     assert (card["environment"]["pydicom"], card["environment"]["imagecodecs"]) == ("1.2.3", "2.3.4")
 
 
-def test_each_finding_stands_beside_its_mean_position(page: str) -> None:
-    row = page.split('<th scope="row">effusion</th>')[1].split("</tr>")[0]
-    assert re.search(r">0\.51</td><td[^>]*>0\.94</td>", row)
+def test_places_stand_under_their_own_truth_with_their_count(page: str, tmp_path: Path) -> None:
+    section = page.split('id="zero-shot-1"')[1].split("<section")[0]
+    assert "Where findings are, by the archive&#39;s own labels: 12 test places of\nEffusion." in section
+    row = section.split('aria-label="Places of mimic_cxr"')[1].split('<th scope="row">Effusion</th>')[1]
+    assert re.findall(r">([^<>]+)</td>", row.split("</tr>")[0]) == ["0.51 (0.46 to 0.56)", "0.94", "0.02", "12"]
+    card = json.loads((tmp_path / "model_card/card.json").read_text(encoding="utf-8"))
+    grounding = card["diagnoses"][0]["grounding"]
+    assert (grounding["truth"], grounding["places"]) == ("the archive's own labels", 12)
+    assert (grounding["rows"][0]["name"], grounding["rows"][0]["places"]) == ("Effusion", 12)
+
+
+def test_few_places_are_no_headline(page: str, params: Params) -> None:
+    tile = '<span class="label">Pointing game, mimic_cxr</span>'
+    assert "(0.50 to 0.60), 12 places" in page.split(tile)[1]
+    few = params.zero_shot.model_copy(update={"min_positives": 13})
+    run(params.model_copy(update={"zero_shot": few}), "")
+    other = Path("model_card/index.html").read_text(encoding="utf-8")
+    assert tile not in other
+    assert "12 test places" in other
+
+
+def test_without_a_place_the_page_says_why(page: str, params: Params) -> None:
+    path = Path("metrics/zero_shot/mimic_cxr.json")
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    del figures["grounding_truth"], figures["both_streams"]
+    figures |= {"pointing_game": {**NO_PLACE, "per_class": {}}, "iou": NO_PLACE, "dice": NO_PLACE}
+    write(Path(), str(path), figures)
+    run(params, "")
+    other = Path("model_card/index.html").read_text(encoding="utf-8")
+    assert "<p>Pointing game, intersection over union and Dice: no class that is evaluated has a place.</p>" in other
+    assert "Where findings are" not in other
 
 
 def test_the_page_needs_nothing_from_outside(page: str) -> None:

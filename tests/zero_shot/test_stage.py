@@ -187,6 +187,11 @@ def test_a_dataset_s_own_question_is_the_headline_and_its_drawn_places_the_groun
     assert (found["truth"], found["declared"]) == ("label", [new])
     assert set(found["drawn_truth"]["declared"]) == {"nodule", new}
     assert (found["grounding_truth"], set(found["pointing_game"]["per_class"])) == ("drawn", {new})
+    nowhere = all_figures(dataset, truths, None, params)
+    assert nowhere["pointing_game"]["per_class"] == {}
+    for name in ("pointing_game", "iou", "dice"):
+        assert (nowhere[name]["value"], nowhere[name]["n"]) == (None, 0)
+        assert nowhere[name]["why"] == "no class that is evaluated has a place"
 
 
 def test_both_streams_are_judged_beside_the_one(figures) -> None:
