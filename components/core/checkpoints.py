@@ -17,6 +17,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 
+from components.core.records.digests import file_digest
 from components.core.records.shards import ImageShards
 from components.core.records.whole import whole_file, write_json
 from components.core.tensors import write_tensors
@@ -136,7 +137,7 @@ class Checkpoints:
         with whole_file(path.with_suffix(".safetensors")) as temporary:
             write_tensors(tensors, temporary)
             _to_disk(temporary)
-            content["tensors"] = _digest(temporary)
+            content["tensors"] = file_digest(temporary)
         content["digest"] = _digest_of_json(content)
         write_json(path.with_suffix(".json"), content)
         _to_disk(path.with_suffix(".json"))
@@ -171,7 +172,7 @@ def _read(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding="utf-8"))
     digest = content.pop("digest")
     tensors_file = path.with_suffix(".safetensors")
-    if digest != _digest_of_json(content) or content["tensors"] != _digest(tensors_file):
+    if digest != _digest_of_json(content) or content["tensors"] != file_digest(tensors_file):
         raise ValueError("its digest does not fit")
     with safe_open(tensors_file, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
@@ -184,11 +185,6 @@ def _score(path: Path) -> float | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return None if score is None else float(score)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest_of_json(content: dict[str, Any]) -> str:

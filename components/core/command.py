@@ -11,6 +11,7 @@ from typing import Any
 from components.core import params as parameters
 from components.core import paths, tracking
 from components.core.records.whole import write_json
+from components.core.state import kept_until_done
 from components.core.stopping import ended_by_term
 from components.core.trouble import TryAgain
 
@@ -88,7 +89,7 @@ def run_stage(stage: str, run: Run, item: str | None) -> None:
     Raises:
         TryAgain: TERM came; the stage is as if it had not begun, but for what it keeps to go on from.
     """
-    with ended_by_term():
+    with ended_by_term(), kept_until_done():
         params = parameters.load(paths.PARAMS)
         with tracking.stage_run(stage, item, params) as logged:
             figures = run(params, item or "")

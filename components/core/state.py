@@ -2,12 +2,46 @@
 
 import hashlib
 import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from components.core.records.whole import read_json, write_json
+from components.core.stopping import told_to_stop
 from components.core.tracking import main_checkout
 
 STATE_VARIABLE = "MEDSLIP_STATE_DIR"
+
+_done_with: ContextVar[list[Path] | None] = ContextVar("done_with", default=None)
+
+
+def remove_when_done(folder: Path) -> None:
+    """Remove the state of a training that has ended: at the end of `kept_until_done`, or at once outside it."""
+    waiting = _done_with.get()
+    if waiting is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        waiting.append(folder)
+
+
+@contextmanager
+def kept_until_done() -> Iterator[None]:
+    """Keep what `remove_when_done` names within the block until it has ended well; where it raises, it all stays.
+
+    A stop that comes while it is being removed is too late: half a state would be worth nothing.
+    """
+    waiting: list[Path] = []
+    token = _done_with.set(waiting)
+    try:
+        yield
+        with told_to_stop(signal.SIGTERM, signal.SIGINT):
+            for folder in waiting:
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        _done_with.reset(token)
 
 
 def state_folder(name: str) -> Path:

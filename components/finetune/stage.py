@@ -1,6 +1,5 @@
 """The stage: learn a task from every start at every share of the labelled patients, then look at the test split."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from components.core.params import Finetune, Params
 from components.core.records.shards import ImageShards
 from components.core.records.tables import write_table
 from components.core.records.whole import whole_folder, write_json
-from components.core.state import state_folder
+from components.core.state import remove_when_done, state_folder
 from components.core.stopping import told_to_stop
 from components.core.tensors import write_tensors
 from components.finetune import classification, segmentation
@@ -201,5 +200,5 @@ def run(params: Params, name: str) -> dict[str, Any]:
         judged = shares[-1].judged.get(PRETRAINED)
         if task.kind == "segmentation" and judged is not None:
             draw_overlays(judged.table, task.test, task.shards, folder / "overlays.png")
-    shutil.rmtree(task.state, ignore_errors=True)
+    remove_when_done(task.state)
     return figures

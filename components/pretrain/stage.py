@@ -1,7 +1,6 @@
 """The stage: from its inputs to models/pretrained, its figures and its plots."""
 
 import logging
-import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -21,7 +20,7 @@ from components.core.model import OF_TRAINING, Config, VisionLanguageModel, buil
 from components.core.model.terms import terms_of_training
 from components.core.params import Params, Pretrain
 from components.core.records.whole import whole_file, whole_folder, write_json
-from components.core.state import state_folder
+from components.core.state import remove_when_done, state_folder
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 from components.pretrain.examples import Examples, Split, read_examples, term_counts
 from components.pretrain.history import History
@@ -229,5 +228,5 @@ def run(params: Params, item: str) -> dict[str, Any]:
     with whole_file(PLOTS / "history.csv") as temporary:
         history.to_csv(temporary, index=False, float_format="%.6g")
     plot_losses(rows, PLOTS / "loss.png")
-    shutil.rmtree(state, ignore_errors=not params.pretrain.train)
+    remove_when_done(state)
     return figures

@@ -1,6 +1,7 @@
 """The stage as it is run: it learns, its outputs are whole and repeatable, a killed run goes on exactly."""
 
 import csv
+import errno
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from components.core import paths
+from components.core import command, paths
 from components.core.model import load
 from components.core.model.losses import compute_losses
 from components.core.tracking import StageRun
@@ -92,6 +93,23 @@ def test_a_run_stopped_before_its_outputs_only_writes_them(
     resumed = outputs(workspace)
     run(params, "")
     assert outputs(workspace) == resumed
+
+
+def test_figures_that_cannot_be_written_cost_no_training(
+    workspace: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, content: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    settings(repository)
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "write_json", full)
+        assert command.guarded(lambda: command.run_stage("pretrain", run, None)) == command.TRY_AGAIN
+    first = outputs(workspace)
+    assert command.guarded(lambda: command.run_stage("pretrain", run, None)) == 0
+    assert "going on after step 21 of 21" in capsys.readouterr().err
+    assert outputs(workspace) == first
+    assert not list(Path("state").rglob("step-*"))
 
 
 def test_an_unfinished_training_is_of_the_code_that_the_graph_names(repository: Path) -> None:

@@ -13,12 +13,13 @@ from components.core.explain import explain
 from components.core.model.config import Config
 from components.core.model.form import VisionLanguageModel
 from components.core.model.forms import build
+from components.core.records.digests import file_digest
 from components.core.records.whole import read_json, write_json
 from components.core.tensors import write_tensors
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
-VERSION = 1
+VERSION = 2
 
 
 def _vocabulary() -> dict[str, Any]:
@@ -29,7 +30,12 @@ def save(model: VisionLanguageModel, folder: Path) -> None:
     """Write the model into an existing folder (see `components.core.records.whole.whole_folder`)."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     write_tensors(weights, folder / WEIGHTS)
-    write_json(folder / CONFIG, {"version": VERSION, **model.config.model_dump(mode="json")})
+    content = {
+        "version": VERSION,
+        "weights_sha256": file_digest(folder / WEIGHTS),
+        **model.config.model_dump(mode="json"),
+    }
+    write_json(folder / CONFIG, content)
     write_json(folder / VOCABULARY, _vocabulary())
 
 
@@ -47,8 +53,11 @@ def load(folder: Path) -> VisionLanguageModel:
         raise ValueError(f"{folder} is no model: {', '.join(lacking)} does not exist")
     if read_json(folder / VOCABULARY) != _vocabulary():
         raise ValueError(f"{folder / VOCABULARY} is not this code's vocabulary: run pretrain again")
-    config = _read_config(folder / CONFIG)
+    config, digest = _read_config(folder / CONFIG)
     weights = _read_weights(folder / WEIGHTS)
+    # A flipped bit is mostly a value like any other.
+    if file_digest(folder / WEIGHTS) != digest:
+        raise ValueError(f"{folder / WEIGHTS} is not what was written: its SHA-256 is not that of {CONFIG}")
     books = {name: weights.get(name, torch.empty(0, 0)) for name in ("book_p_PT", "book_a_AT")}
     for (name, book), terms in zip(books.items(), (PATHOLOGIES, ANATOMIES), strict=True):
         if book.shape != (len(terms), config.text_width):
@@ -60,12 +69,14 @@ def load(folder: Path) -> VisionLanguageModel:
     return model.eval()
 
 
-def _read_config(path: Path) -> Config:
+def _read_config(path: Path) -> tuple[Config, str]:
+    """The configuration, and the SHA-256 of the weights that it belongs to."""
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("version", None) != VERSION:
         raise ValueError(f"{path} was written by another version of the model: version {VERSION} is expected")
+    digest = str(content.pop("weights_sha256", ""))
     try:
-        return Config.model_validate(content, strict=False)
+        return Config.model_validate(content, strict=False), digest
     except ValidationError as error:
         raise ValueError(explain(Config, error, str(path))) from None
 

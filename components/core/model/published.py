@@ -5,6 +5,8 @@ Source: the checkpoints of Fan et al., arXiv 2403.10635: a torch pickle, `{"mode
 
 import pickle
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ValueError(f"{path} is not a file: give a published checkpoint")
+    _refuse_damage(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -96,6 +99,19 @@ def read_published(path: Path) -> dict[str, Tensor]:
     if odd:
         raise ValueError(f"{path} holds no state_dict: {odd[0]} is {type(state[odd[0]]).__name__}, not a tensor")
     return _under_published_names(state, path)
+
+
+def _refuse_damage(path: Path) -> None:
+    """Torch does not look at the checksums of a checkpoint that is a zip archive."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise ValueError(f"{path} is corrupt or cut short: {error}") from None
+    if broken is not None:
+        raise ValueError(f"{path} is corrupt: the checksum of {broken} does not fit")
 
 
 def _under_published_names(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

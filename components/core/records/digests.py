@@ -1,8 +1,14 @@
-"""One digest for many files."""
+"""Digests of files."""
 
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, which are never all in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_digest(folder: Path, kinds: Collection[str] = ()) -> str:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from components.core.model import MedSLIP, load, save
+from components.core.records.digests import file_digest
 from components.core.vocabulary import ANATOMIES, PATHOLOGIES
 from tests import small_model
 
@@ -40,6 +41,24 @@ def test_equal_models_give_equal_bytes(folder: Path, tmp_path_factory: pytest.Te
     files = sorted(path.name for path in folder.iterdir())
     assert files == ["config.json", "vocabulary.json", "weights.safetensors"]
     assert all((folder / name).read_bytes() == (again / name).read_bytes() for name in files)
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def rewrite(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Other weights, and a configuration that says so."""
+    save_file(weights, folder / "weights.safetensors")
+    change_config(folder, weights_sha256=file_digest(folder / "weights.safetensors"))
+
+
+def flipped_bit(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 1
+    path.write_bytes(content)
 
 
 def cut_short(folder: Path) -> None:
@@ -73,37 +92,37 @@ def unknown_key(folder: Path) -> None:
 
 
 def other_version(folder: Path) -> None:
-    content = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**content, "version": 99}))
+    change_config(folder, version=1)
 
 
 def lacks_a_tensor(folder: Path) -> None:
     weights = load_file(folder / "weights.safetensors")
     del weights["norm.bias"]
-    save_file(weights, folder / "weights.safetensors")
+    rewrite(folder, weights)
 
 
 def not_a_number(folder: Path) -> None:
     weights = load_file(folder / "weights.safetensors")
     weights["norm.bias"][3] = torch.nan
-    save_file(weights, folder / "weights.safetensors")
+    rewrite(folder, weights)
 
 
 def lacks_a_book(folder: Path) -> None:
     weights = load_file(folder / "weights.safetensors")
     del weights["book_p_PT"]
-    save_file(weights, folder / "weights.safetensors")
+    rewrite(folder, weights)
 
 
 def has_a_tensor_more(folder: Path) -> None:
     weights = load_file(folder / "weights.safetensors")
-    save_file({**weights, "extra": torch.zeros(1)}, folder / "weights.safetensors")
+    rewrite(folder, {**weights, "extra": torch.zeros(1)})
 
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         (cut_short, "weights.safetensors is corrupt or cut short"),
+        (flipped_bit, r"weights\.safetensors is not what was written: its SHA-256 is not that of config\.json"),
         (garbage, "weights.safetensors is corrupt or cut short"),
         (without_weights, "is no model: weights.safetensors does not exist"),
         (not_a_number, "norm.bias holds values that are not finite"),

@@ -112,6 +112,7 @@ def twice(path: Path) -> None:
     [
         (lambda path: torch.save(Malice(), path), "code is never run"),
         (lambda path: path.write_bytes(_bytes(state())[:-5000]), "is corrupt or cut short"),
+        (lambda path: path.write_bytes(_flipped(_bytes(state()))), "is corrupt: the checksum of .*/data/"),
         (lambda path: path.write_bytes(b""), "is corrupt or cut short"),
         (lambda path: path.write_bytes(b"\xff" * 300), "is no torch checkpoint|is corrupt or cut short"),
         (lambda path: torch.save([1, 2], path), "holds no state_dict"),
@@ -119,7 +120,7 @@ def twice(path: Path) -> None:
         (lambda path: None, "is not a file"),
         (twice, r"holds mask_generator\.bias twice"),
     ],
-    ids=["code", "cut short", "empty", "noise", "list", "numbers", "missing", "twice"],
+    ids=["code", "cut short", "a bit flipped", "empty", "noise", "list", "numbers", "missing", "twice"],
 )
 def test_a_file_that_is_no_checkpoint_is_refused(
     write: Callable[[Path], object], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -136,6 +137,12 @@ def _bytes(content: Any) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
+
+
+def _flipped(content: bytes) -> bytes:
+    """With one bit of a tensor flipped."""
+    place = content.index(state()["mask_generator.weight"].numpy().tobytes()) + 5
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
 def write_encoder(folder: Path) -> None:
