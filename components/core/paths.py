@@ -23,6 +23,11 @@ MODEL_CARD = Path("model_card")
 REGISTRATION = Path("models/registration.json")
 
 
+def is_synthetic(root: str) -> bool:
+    """Whether the archive at this root is one that the phantom made."""
+    return PHANTOM_ARCHIVES in Path(root).parents
+
+
 def inventory_table(dataset: str) -> Path:
     """The listing of an archive: it knows real names and is never pushed."""
     return INVENTORY / f"{dataset}.parquet"

@@ -21,6 +21,7 @@ from components.model_card.estimates import readable
 from components.model_card.pictures import Picture, pictures_of
 from components.model_card.tuning import tuning
 from components.model_card.weaknesses import weaknesses
+from components.model_card.words import OTHER_MODELS, intended_use, limits, synthetic_data
 
 COMPARISONS = Path("comparisons")
 CODE = Path(__file__).parents[1]
@@ -65,14 +66,20 @@ def content_of(params: Params) -> dict[str, Any]:
     verdicts: list[Verdict] = judge_all(params.register_.gates)
     diagnoses = [diagnosis(name, zero_shot[name]) for name in params.datasets if name in zero_shot]
     archives = [archive(name, params) for name in params.datasets]
+    synthetic = [one.name for one in archives if one.synthetic]
+    training_known = terms_of_training(paths.PRETRAINED) is not None
     return {
         "name": params.register_.name,
         "alias": params.register_.alias,
+        "synthetic_data": synthetic_data(synthetic) if synthetic else None,
+        "intended_use": intended_use(training_known),
+        "limits": list(limits(params.pretrain.init is not None, len(synthetic) == len(archives))),
         "diagnoses": diagnoses,
         "fewest_places": params.zero_shot.min_positives,
         "tunings": [tuning(name, finetune[name]) for name in params.finetune.tasks if name in finetune],
         "archives": archives,
         "weaknesses": list(weaknesses(diagnoses, archives)),
+        "comparisons_are": OTHER_MODELS,
         "comparisons": comparisons(COMPARISONS),
         "pretraining_dataset": params.pretrain.dataset,
         "pretraining": read_json(paths.metrics_file("pretrain")),
@@ -82,7 +89,6 @@ def content_of(params: Params) -> dict[str, Any]:
         "knowledge": list(readable(read_json(paths.metrics_file("knowledge")))),
         "given": params.pretrain.init,
         "trained": params.pretrain.train,
-        "training_known": terms_of_training(paths.PRETRAINED) is not None,
         "seen": served_pathologies(paths.PRETRAINED),
         "verdicts": verdicts,
         "weights_digest": folder_digest(paths.PRETRAINED),

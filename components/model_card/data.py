@@ -1,7 +1,6 @@
 """What became of the images of one dataset, and of whom they are."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from components.core import paths
 from components.core.params import Params
@@ -43,7 +42,7 @@ def archive(name: str, params: Params) -> Archive:
     return Archive(
         name=name,
         layout=dataset.layout,
-        synthetic=paths.PHANTOM_ARCHIVES in Path(dataset.root).parents,
+        synthetic=paths.is_synthetic(dataset.root),
         listed=listed["images"],
         patients=listed["patients"],
         taken=taken["manifest"],

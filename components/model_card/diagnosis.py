@@ -75,7 +75,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Zero-shot figures of one dataset."""
+    """Zero-shot figures of one dataset; `reliability` has the numbers of the pictures, by the truth in words."""
 
     dataset: str
     truth: str
@@ -94,6 +94,7 @@ class Diagnosis:
     described: list[str]
     left_out: list[str]
     not_served: list[str]
+    reliability: dict[str, Any]
     pictures: list[Picture]
 
 
@@ -156,6 +157,8 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
     """The zero-shot figures of a dataset."""
     test = figures["images"]["test"]
     classes = _classes(figures)
+    others = {words: figures[f"{kind}_truth"] for kind, words in TRUTHS.items() if f"{kind}_truth" in figures}
+    others = {words: other for words, other in others.items() if other["declared"]}
     return Diagnosis(
         dataset=dataset,
         truth=TRUTHS[figures["truth"]],
@@ -165,11 +168,7 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         calibration_error=Estimate.of(figures["calibration_error"]["macro"]),
         brier_score=Estimate.of(figures["brier_score"]["macro"]),
         grounding=_grounding(figures),
-        other_truths=[
-            (words, Estimate.of(figures[f"{kind}_truth"]["auroc"]["macro"]))
-            for kind, words in TRUTHS.items()
-            if figures.get(f"{kind}_truth", {}).get("declared")
-        ],
+        other_truths=[(words, Estimate.of(other["auroc"]["macro"])) for words, other in others.items()],
         severities=[
             (grade, Estimate.of(row["auroc"]["macro"]))
             for grade, row in figures.get("by_severity", {}).items()
@@ -188,5 +187,9 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
             for name, row in sorted(figures["too_few"].items())
         ],
         not_served=figures.get("classes_not_served", []),
+        reliability={
+            TRUTHS[figures["truth"]]: figures["reliability"],
+            **{words: other["reliability"] for words, other in others.items()},
+        },
         pictures=pictures_of(paths.PLOTS / "zero_shot" / dataset, dataset),
     )

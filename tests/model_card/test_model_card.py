@@ -22,6 +22,7 @@ from tests.core.comparison.test_table import COMPARISON
 HOSTILE = '<script>alert("x")</script>'
 
 DATASETS = ("mimic_cxr", "rsna_pneumonia")
+RELIABILITY = {"pooled": [{"probability": 0.2, "positives": 0.1, "count": 300}], "per_class": {}}
 NO_PLACE = {**undefined("no class that is evaluated has a place"), "n": 0}
 
 
@@ -66,6 +67,7 @@ def fill(root: Path) -> None:
                 ("average_precision", 0.61), ("f1", 0.5), ("calibration_error", 0.12), ("brier_score", 0.09),
             )
         },
+        "reliability": RELIABILITY,
         "open_vocabulary": {"covid": "an opacity"},
         "nearest_terms": {"covid": {"opacity": 0.9, "edema": 0.5}},
         "subgroups": {
@@ -85,7 +87,9 @@ def fill(root: Path) -> None:
             "mild": {"auroc": {"macro": estimate(0.66), "per_class": {"effusion": estimate(0.66)}}},
             "severe": {"auroc": {"macro": estimate(None), "per_class": {}}},
         },
-        "report_truth": {"auroc": {"macro": estimate(0.77)}, "declared": ["effusion"]},
+        "report_truth": {
+            "auroc": {"macro": estimate(0.77)}, "declared": ["effusion"], "reliability": {"pooled": [], "per_class": {}}
+        },
         "iou": {**estimate(0.3), "chance": estimate(0.07)},
         "dice": {**estimate(0.4), "chance": estimate(0.13)},
     }  # fmt: skip
@@ -148,7 +152,7 @@ def test_of_a_model_taken_as_it_is_the_page_does_not_say_what_it_was_trained_on(
     taken = params.pretrain.model_copy(update={"init": "models:/paper@champion", "train": False})
     run(params.model_copy(update={"pretrain": taken}), "")
     other = Path("model_card/index.html").read_text(encoding="utf-8")
-    for text in ("1,400 steps", "pretrained on the radiographs", "It has seen\nno real patient", "both present and"):
+    for text in ("1,400 steps", "pretrained on the radiographs", "It has seen no real patient", "both present and"):
         assert text in page, text
         assert text not in other, text
     for text in ("<code>models:/paper@champion</code>", "images that this page does not describe",
@@ -282,6 +286,18 @@ def test_what_does_not_differ_is_said_not_to(page: str) -> None:
     assert "does not differ" in said["alike"]
 
 
+def test_comparisons_are_said_to_be_of_other_models_and_on_what_they_were_made(page: str, tmp_path: Path) -> None:
+    section = page.split('id="comparisons"')[1].split("<h2")[0]
+    assert "are of other models, not of the one that this page describes" in section
+    assert (
+        f"Made at commit <code>{'a' * 12}</code> on mimic_cxr (1,000 synthetic studies), siim_acr (300 studies),"
+        in section
+    )
+    card = json.loads((tmp_path / "model_card/card.json").read_text(encoding="utf-8"))
+    assert "of other models" in card["comparisons_are"]
+    assert card["comparisons"][0]["made_on"]["archives"]["mimic_cxr"]["synthetic"]
+
+
 def test_without_comparisons_nothing_is_said_of_them(page: str, params: Params, tmp_path: Path) -> None:
     (tmp_path / "comparisons/small.json").unlink()
     run(params, "")
@@ -295,6 +311,11 @@ def test_the_same_content_stands_in_json(page: str, tmp_path: Path) -> None:
     assert card["comparisons"][0]["rows"][1]["cell"] == "worse"
     assert card["diagnoses"][0]["pictures"][0]["title"] == "ROC curves"
     assert "base64" not in json.dumps(card)
+    assert card["diagnoses"][0]["reliability"]["what the phantom drew, moderate or worse"] == RELIABILITY
+    assert set(card["diagnoses"][0]["reliability"]) > {"what the reports say"}
+    for sentence in (*card["intended_use"], *card["limits"], card["synthetic_data"]):
+        assert sentence in page
+    assert "It is not a medical device" in " ".join(card["limits"])
     assert set(card["environment"]) >= {"torch", "numpy", "lock file"}
     assert (card["environment"]["pydicom"], card["environment"]["imagecodecs"]) == ("1.2.3", "2.3.4")
 
@@ -367,7 +388,9 @@ def test_synthetic_archives_are_said_to_be_synthetic(page: str, params: Params, 
     for dataset in content["datasets"].values():
         dataset["root"] = "/archives/real"
     run(validate(content), "")
-    assert "Synthetic data." not in (tmp_path / "model_card/index.html").read_text(encoding="utf-8")
+    other = (tmp_path / "model_card/index.html").read_text(encoding="utf-8")
+    assert "Synthetic data." not in other
+    assert "It has seen only the archives named below" in other
 
 
 def test_equal_runs_give_equal_pages(page: str, params: Params, tmp_path: Path) -> None:

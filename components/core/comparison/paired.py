@@ -7,19 +7,21 @@ from typing import Any
 from components.core.comparison.cells import SCRATCH, SEED, Figure, figures_of, shared_classes
 from components.core.comparison.table import Archive, Comparison, FigureKind, MadeOn, Row
 from components.core.metrics.estimate import DECIMALS, over_seeds
+from components.core.paths import is_synthetic
 from components.core.records.tables import read_table
 from components.core.records.whole import read_json
 
 ByFigure = dict[tuple[str, str], dict[int, Figure]]  # (figure, cell) → seed → figure
 
 
-def archive_of(images: Path) -> Archive:
-    """What is said of an archive, from its shards' manifest."""
+def archive_of(images: Path, root: str) -> Archive:
+    """What is said of an archive, from its shards' manifest and its root."""
     manifest = read_table(images / "manifest.parquet", "manifest")
     return Archive(
         digest=hashlib.sha256((images / "manifest.parquet").read_bytes()).hexdigest(),
         studies=int(manifest["study_id"].nunique()),
         images=len(manifest),
+        synthetic=is_synthetic(root),
     )
 
 
@@ -84,7 +86,12 @@ def compared(folder: Path, images: Path) -> Comparison:
         for cell in [reference, *(cell for cell in [*grid["cells"], SCRATCH] if cell != reference)]
         if (name, cell) in found and found[name, cell].keys() & found[name, reference].keys()
     ]
-    archives = {place.name: archive_of(place) for place in sorted(images.iterdir()) if place.is_dir()}
+    datasets = read_json(next((folder / reference).glob("*/cell.json")))["datasets"]
+    archives = {
+        place.name: archive_of(place, datasets[place.name]["root"])
+        for place in sorted(images.iterdir())
+        if place.is_dir()
+    }
     return Comparison(
         name=grid["name"],
         made_on=MadeOn(revision=grid["revision"], archives=archives),

@@ -15,6 +15,7 @@ class Archive(Section):
     digest: str = Field(description="SHA-256 of its manifest, which names the source of every image.")
     studies: int = Field(ge=1, description="Studies with images in shards.")
     images: int = Field(ge=1, description="Images in shards.")
+    synthetic: bool = Field(description="Whether the phantom drew it.")
 
 
 class MadeOn(Section):
@@ -102,7 +103,10 @@ def _verdict(row: Row, reference: str) -> str:
 def in_words(comparison: Comparison) -> str:
     """One Markdown table a figure: value, paired difference, and a verdict; what does not differ is said not to."""
     made = comparison.made_on
-    archives = ", ".join(f"{name} ({archive.studies:,} studies)" for name, archive in made.archives.items())
+    archives = ", ".join(
+        f"{name} ({archive.studies:,} {'synthetic ' if archive.synthetic else ''}studies)"
+        for name, archive in made.archives.items()
+    )
     lines = [
         f"# Comparison {comparison.name}",
         "",

@@ -16,6 +16,7 @@ from components.core.records.whole import write_json
 NAMES, IMAGES, SEEDS = ["effusion", "edema"], 240, (7, 8)
 AUROC, POINTING = "zero_shot mimic_cxr macro AUROC", "zero_shot mimic_cxr pointing game"
 LARGE = "finetune rsna 10 % macro AUROC"
+ROOT = "data/phantom/archives/mimic_cxr"
 
 
 def images() -> pd.DataFrame:
@@ -40,7 +41,7 @@ def write_cell(folder: Path, skill: float, hits: float, seed: int) -> None:
     places = places.assign(iou=np.nan, dice=np.nan)
     write_table(folder / "predictions/zero_shot/mimic_cxr/places.parquet", places, "places")
     write_json(folder / "metrics/zero_shot/mimic_cxr.json", {"truth": "drawn", "declared": NAMES})
-    write_json(folder / "cell.json", {"finetune": {"min_positives": 5}})
+    write_json(folder / "cell.json", {"finetune": {"min_positives": 5}, "datasets": {"mimic_cxr": {"root": ROOT}}})
 
 
 @pytest.fixture
@@ -66,6 +67,7 @@ def row(folder: Path, cell: str, figure: str) -> Row:
 def test_what_differs_is_said_to_and_what_does_not_is_not(grid: Path) -> None:
     comparison = compared(grid / "grid", grid / "images")
     assert comparison.made_on.archives["mimic_cxr"].studies == 1
+    assert comparison.made_on.archives["mimic_cxr"].synthetic
     assert [figure.name for figure in comparison.figures] == [AUROC, POINTING, LARGE]
     verdicts = {(found.cell, found.figure): found.differs for found in comparison.rows}
     assert verdicts[("worse", AUROC)]

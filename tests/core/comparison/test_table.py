@@ -23,7 +23,13 @@ def row(cell: str, value: float, low: float, high: float) -> Row:
 
 COMPARISON = Comparison(
     name="small",
-    made_on=MadeOn(revision="a" * 40, archives={"mimic_cxr": Archive(digest="b" * 64, studies=1000, images=1900)}),
+    made_on=MadeOn(
+        revision="a" * 40,
+        archives={
+            "mimic_cxr": Archive(digest="b" * 64, studies=1000, images=1900, synthetic=True),
+            "siim_acr": Archive(digest="c" * 64, studies=300, images=300, synthetic=False),
+        },
+    ),
     seeds=(7, 8),
     reference="medslip",
     figures=(FigureKind(name=FIGURE, over="the declared classes"),),
@@ -41,6 +47,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_what_does_not_differ_is_said_not_to() -> None:
     table = in_words(COMPARISON)
+    assert "Archives: mimic_cxr (1,000 synthetic studies), siim_acr (300 studies). Commit aaaaaaaaaaaa." in table
     assert "| medslip | 0.800 (0.780 to 0.820) |  | reference | 120 | 2 |" in table
     assert "| worse | 0.700 (0.660 to 0.740) | -0.100 (-0.140 to -0.060) | worse | 120 | 2 |" in table
     assert "| alike | 0.810 (0.780 to 0.840) | +0.010 (-0.020 to +0.040) | does not differ | 120 | 2 |" in table
