@@ -170,6 +170,8 @@ class Checkpoints:
 
 def _read(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("it is no mapping")
     digest = content.pop("digest")
     tensors_file = path.with_suffix(".safetensors")
     if digest != _digest_of_json(content) or content["tensors"] != file_digest(tensors_file):
@@ -181,10 +183,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _score(path: Path) -> float | None:
     try:
-        score = json.loads(path.read_text(encoding="utf-8"))["score"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(json.loads(path.read_text(encoding="utf-8"))["score"])
+    except (OSError, ValueError, KeyError, TypeError):  # or none was given
         return None
-    return None if score is None else float(score)
 
 
 def _digest_of_json(content: dict[str, Any]) -> str:

@@ -168,6 +168,12 @@ class Model(Section):
     heads: int = Field(ge=1, le=64, description="Attention heads.")
     dropout: float = Field(ge=0, lt=1, description="Dropout in decoders and before the heads.")
 
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "Model":
+        if self.width % self.heads:
+            raise ValueError("width must be a multiple of heads")
+        return self
+
 
 NegativesFrom = Literal["not_present", "absent"]
 
@@ -275,6 +281,12 @@ class Pretrain(Section):
     def _has_weights(self) -> "Pretrain":
         if not self.train and self.init is None:
             raise ValueError("init must name the weights that are taken where train is false")
+        return self
+
+    @model_validator(mode="after")
+    def _learns_slower_at_the_end(self) -> "Pretrain":
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError("final_learning_rate must be at most learning_rate")
         return self
 
     @model_validator(mode="after")
@@ -392,8 +404,6 @@ class Params(Section):
         reserved = RESERVED.intersection(self.datasets)
         if reserved:
             raise ValueError(f"datasets.{min(reserved)}: that is the name of a command, not of a dataset")
-        if self.pretrain.model.width % self.pretrain.model.heads:
-            raise ValueError("pretrain.model.width must be a multiple of pretrain.model.heads")
         return self
 
 

@@ -1,6 +1,7 @@
 """What the model is trained on: frontal images of a split, each with the label tensor of its study."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ class Labels:
         labels_AP[self.cells[rows, 1], self.cells[rows, 2]] = self.values[rows]
         return labels_AP
 
+    def decided_in(self, studies: Iterable[str]) -> bool:
+        """Whether any term is present or absent in these studies."""
+        rows = np.isin(self.cells[:, 0], [self.position[study] for study in set(studies)])
+        return bool(np.isin(self.values[rows], (ABSENT, PRESENT)).any())
+
 
 @dataclass(frozen=True)
 class Split:
@@ -92,8 +98,8 @@ def read_examples(images: Path, labels_file: Path, uncertain: str) -> Examples:
     Only frontal views are used, and only images whose study has labels.
 
     Raises:
-        ValueError: a file is missing or of another version, shards and manifest disagree, or a split is left without
-            images.
+        ValueError: a file is missing or of another version, shards and manifest disagree, a split is left without
+            images, or the labels say nothing of the training split.
     """
     manifest = read_table(images / "manifest.parquet", "manifest")
     labels = Labels(StudyLabels.read(labels_file), uncertain)
@@ -109,6 +115,8 @@ def read_examples(images: Path, labels_file: Path, uncertain: str) -> Examples:
                 f"{images}: the split {name} has {len(split)} frontal images with labels, at least 2 are needed "
                 f"(left out: {left_out['not_frontal']} not frontal, {left_out['without_labels']} without labels)"
             )
+    if not labels.decided_in(splits["train"].studies):
+        raise ValueError(f"{labels_file} has nothing present and nothing absent in the split train of {images}")
     shards = ImageShards(images)
     _check_rows(shards, used)
     return Examples(shards, labels, splits["train"], splits["validate"], left_out)

@@ -41,7 +41,8 @@ def read_books(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """The books of pathologies [P, T] and anatomies [A, T].
 
     Raises:
-        ValueError: the file is missing or corrupt, or does not fit the vocabulary.
+        ValueError: the file is missing or corrupt, a book is not of finite floats, or they do not fit the vocabulary or
+            each other.
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: run knowledge first")
@@ -50,8 +51,13 @@ def read_books(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
         pathologies_PT, anatomies_AT = books["pathologies"], books["anatomies"]
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{path} is corrupt or lacks a book: {error}") from None
+    for name, book in (("pathologies", pathologies_PT), ("anatomies", anatomies_AT)):
+        if book.ndim != 2 or not book.is_floating_point() or not book.isfinite().all():
+            raise ValueError(f"{path}: {name} must be finite floats [terms, width]: run knowledge again")
     if (len(pathologies_PT), len(anatomies_AT)) != (len(PATHOLOGIES), len(ANATOMIES)):
         raise ValueError(f"{path} was made with another vocabulary: run knowledge again")
+    if pathologies_PT.shape[1] != anatomies_AT.shape[1]:
+        raise ValueError(f"{path} holds books of two text encoders, their widths differ: run knowledge again")
     return pathologies_PT.float(), anatomies_AT.float()
 
 
@@ -142,6 +148,9 @@ def train(model: VisionLanguageModel, settings: Pretrain, examples: Examples, st
     tracked = tracking.active() if fabric.global_rank == 0 else tracking.StageRun()
     history = History(tracked, order, TrainingImages(examples, settings), fabric.device)
     training = Training(fabric, Pretraining(model, settings), order, history, Checkpoints(state))
+    if fabric.global_rank == 0 and any(examples.left_out.values()):
+        counts = (f"{count} {reason.replace('_', ' ')}" for reason, count in examples.left_out.items() if count)
+        print(f"images left out: {', '.join(counts)}", file=sys.stderr)
     if order.first and fabric.global_rank == 0:
         print(f"going on after step {order.first} of {order.steps}", file=sys.stderr)
     try:

@@ -109,6 +109,18 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(
     assert latest(checkpoints) == 2
 
 
+@pytest.mark.parametrize("content", ["null", "3", "[]", '"text"', '{"score": []}'])
+def test_json_that_is_no_state_is_passed_over(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for number in (1, 2):
+        checkpoints.save(number, step(number))
+    (tmp_path / "step-000000002.json").write_text(content)
+    assert latest(checkpoints) == 1
+    assert "step-000000002 is passed over" in capsys.readouterr().err
+    checkpoints.save(3, step(3))
+    assert latest(checkpoints) == 3
+
+
 @pytest.mark.parametrize("limit", [100, 600], ids=["the tensors", "no more than the tensors"])
 def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, limit: int) -> None:
     checkpoints = Checkpoints(tmp_path)

@@ -87,6 +87,16 @@ def test_the_published_form_knows_no_soft_labels(content: Any) -> None:
         validate(changed(soft, "pretrain.objective.fidelity", "paper"))
 
 
+def test_the_learning_rate_comes_down(content: Any) -> None:
+    with pytest.raises(ValueError, match=r"pretrain: final_learning_rate must be at most learning_rate$"):
+        validate(changed(content, "pretrain.final_learning_rate", content["pretrain"]["learning_rate"] * 2))
+
+
+def test_heads_share_the_width(content: Any) -> None:
+    with pytest.raises(ValueError, match=r"pretrain\.model: width must be a multiple of heads$"):
+        validate(changed(content, "pretrain.model.heads", 3))
+
+
 def test_every_fault_gets_its_line(content: Any) -> None:
     del content["pretrain"]["epochs"]
     content["zero_shot"]["batch"] = -1

@@ -111,7 +111,7 @@ def test_no_name_of_a_run_leads_out_of_the_workspaces(tmp_path: Path, run: str) 
     [
         (Request(run="r", changes={"pretrain.epochs": 0}), "pretrain.epochs: 0 is not allowed"),
         (Request(run="r", changes={"pretrain.epochs": 3.0}), "pretrain.epochs: 3.0 is not allowed"),
-        (Request(run="r", changes={"pretrain.model.heads": 3}), "must be a multiple of pretrain.model.heads"),
+        (Request(run="r", changes={"pretrain.model.heads": 3}), "pretrain.model: width must be a multiple of heads"),
         (Request(run="r", changes={"datasets": {"mine": {"layout": "mimic_cxr", "root": "/x"}}}),
          "pretrain.dataset: 'mimic_cxr' is not one of the datasets"),
         (Request(run="r", changes={"pretrain.epohcs": 3}), "pretrain.epohcs: unknown key"),

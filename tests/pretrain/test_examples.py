@@ -61,6 +61,16 @@ def test_a_manifest_that_cannot_be_trained_on_is_refused(workspace: Path, change
         read_examples(change_manifest(workspace, change), LABELS, "ignore")
 
 
+def test_labels_that_decide_nothing_are_refused(workspace: Path) -> None:
+    labels = StudyLabels.read(LABELS)
+    unknown = workspace / "labels.npz"
+    StudyLabels(labels.study_ids, labels.cells, np.full_like(labels.values, 2)).write(unknown)
+    for meaning in ("ignore", "soft"):
+        with pytest.raises(ValueError, match=r"labels\.npz has nothing present and nothing absent in the split train"):
+            read_examples(IMAGES, unknown, meaning)
+    read_examples(IMAGES, unknown, "absent")
+
+
 def three_values(*values: int) -> StudyLabels:
     cells = np.array([[0, 3, 5], [0, 3, 6], [1, 4, 5]], np.int32)
     return StudyLabels(("first", "second"), cells, np.array(values, np.int8))

@@ -16,9 +16,10 @@ from components.core import command, paths
 from components.core.model import load
 from components.core.model.losses import compute_losses
 from components.core.tracking import StageRun
+from components.core.vocabulary import ANATOMIES
 from components.pretrain.examples import read_examples
 from components.pretrain.loading import Order, TrainingImages, ValidationImages
-from components.pretrain.stage import CODE, build_model, run, state_of, train
+from components.pretrain.stage import BOOKS, CODE, build_model, read_books, run, state_of, train
 from components.pretrain.task import Pretraining, auroc_by_pathology, learning_rate_share, optimiser_of
 from tests.pretrain.conftest import settings
 
@@ -160,11 +161,16 @@ def test_a_missing_input_is_named(
     assert not paths.PRETRAINED.exists()
 
 
-def test_a_loss_that_is_not_finite_names_its_step(workspace: Path, repository: Path) -> None:
+def write_books(**changes: torch.Tensor) -> None:
+    """Other books in the place of the workspace's."""
     books = load_file(paths.KNOWLEDGE / "books.safetensors")
     Path("models/knowledge").unlink()
     Path("models/knowledge").mkdir()
-    save_file({**books, "anatomies": books["anatomies"] * torch.inf}, paths.KNOWLEDGE / "books.safetensors")
+    save_file({**books, **changes}, paths.KNOWLEDGE / "books.safetensors")
+
+
+def test_a_loss_that_is_not_finite_names_its_step(workspace: Path, repository: Path) -> None:
+    write_books(anatomies=torch.full((len(ANATOMIES), 12), 3e38))
     with pytest.raises(
         ValueError, match=r"the loss is not finite at step 1 .* whose images are image\d+, .*not_finite.safetensors"
     ) as refusal:
@@ -198,17 +204,28 @@ def test_rates_memory_and_every_term_are_tracked_and_the_time_left_is_said(
     terms = {"existence_p", "existence_a", "prototype_p", "prototype_a", "relation"}
     others = {"loss", "gradient_norm", "learning_rate", "images_per_second", "memory_bytes", "validation_auroc"}
     assert logged == terms | others
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    said = capsys.readouterr().err.splitlines()
+    assert said.count("images left out: 1 not frontal") == 1
+    lines = [line for line in said if line.startswith("epoch ")]
     assert len(lines) == 3
     assert all(re.search(r"step \d+/21  loss .* \d+ images/s, \d+ s left$", line) for line in lines)
 
 
-def test_books_of_another_vocabulary_are_refused(workspace: Path, repository: Path) -> None:
-    Path("models/knowledge").unlink()
-    Path("models/knowledge").mkdir()
-    save_file({"pathologies": torch.zeros(3, 8), "anatomies": torch.zeros(4, 8)}, "models/knowledge/books.safetensors")
-    with pytest.raises(ValueError, match="another vocabulary: run knowledge again"):
-        run(settings(repository), "")
+@pytest.mark.parametrize(
+    ("anatomies", "sentence"),
+    [
+        (torch.zeros(4, 12), "was made with another vocabulary"),
+        (torch.zeros(len(ANATOMIES), 8), "holds books of two text encoders"),
+        (torch.zeros(len(ANATOMIES)), r"anatomies must be finite floats \[terms, width\]"),
+        (torch.zeros(len(ANATOMIES), 12, dtype=torch.long), r"anatomies must be finite floats \[terms, width\]"),
+        (torch.full((len(ANATOMIES), 12), torch.nan), r"anatomies must be finite floats \[terms, width\]"),
+        (torch.full((len(ANATOMIES), 12), torch.inf), r"anatomies must be finite floats \[terms, width\]"),
+    ],
+)
+def test_books_that_do_not_fit_are_refused(workspace: Path, anatomies: torch.Tensor, sentence: str) -> None:
+    write_books(anatomies=anatomies)
+    with pytest.raises(ValueError, match=rf"books\.safetensors:? {sentence}.*: run knowledge again$"):
+        read_books(BOOKS)
 
 
 def test_the_schedule_warms_up_by_steps_and_ends_at_the_final_rate(workspace: Path, repository: Path) -> None:

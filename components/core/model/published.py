@@ -30,6 +30,8 @@ SIZES = Model(
 )
 IMAGE_SIZE = 224
 NAMED = 20  # tensors in a sentence that refuses a checkpoint
+COUNTER = "num_batches_tracked"  # of a batch norm: the only tensors of whole numbers
+WHOLE = frozenset({torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64})
 PREFIX = "module."  # of a model that was trained in parallel
 OTHER_NAMES = {"disease_embedding_layer": "pathology_embedding_layer"}  # some files of the inference code say so
 
@@ -144,8 +146,8 @@ def from_published(
         left_out: names of tensors that have no place in the model and shall not be read.
 
     Raises:
-        ValueError: a tensor has no place and is not left out, a place stays empty, shapes differ, the two decoders
-            have norms of their own, or a value is not finite.
+        ValueError: a tensor has no place and is not left out, a place stays empty, kinds or shapes differ, the two
+            decoders have norms of their own, or a value is not finite.
     """
     config = Config(image_size=IMAGE_SIZE, text_width=pathologies_PT.shape[1], model=sizes, mends=Mends())
     model = MedSLIP(config, pathologies_PT, anatomies_AT)
@@ -158,6 +160,11 @@ def from_published(
     expected = model.state_dict()
     for published, name in places.items():
         tensor = state[published]
+        if not _is_plain(tensor, published.endswith(COUNTER)):
+            raise ValueError(
+                f"the checkpoint's {published} is {tensor.layout} {tensor.dtype} on {tensor.device}: dense floats are "
+                f"allowed, and whole numbers for {COUNTER}"
+            )
         if tensor.shape != expected[name].shape:
             raise ValueError(
                 f"the checkpoint's {published} has shape {list(tensor.shape)} where {list(expected[name].shape)} "
@@ -169,6 +176,12 @@ def from_published(
     refuse_not_finite({published: state[published] for published in places}, "the checkpoint")
     model.load_state_dict(ours, strict=False)  # the books are in their places
     return model.eval()
+
+
+def _is_plain(tensor: Tensor, counts: bool) -> bool:
+    """Whether a tensor holds values as ours do: dense floats, or whole numbers where it counts."""
+    dense = tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
+    return dense and (tensor.is_floating_point() or (counts and tensor.dtype in WHOLE))
 
 
 def _places(model: MedSLIP) -> dict[str, str]:

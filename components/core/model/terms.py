@@ -28,9 +28,20 @@ def terms_of_training(folder: Path) -> Mapping[str, Any] | None:
     path = folder / "metrics.json"
     content = read_json(path)
     terms = content.get("terms", ()) if isinstance(content, dict) else ()
-    if terms is not None and not (isinstance(terms, dict) and terms.keys() == set(PATHOLOGIES)):
+    if terms is None:
+        return None
+    if not (isinstance(terms, dict) and terms.keys() == set(PATHOLOGIES) and all(map(_is_count, terms.values()))):
         raise ValueError(f"{path} does not say which findings the training saw: run pretrain again")
     return terms
+
+
+def _is_count(term: Any) -> bool:
+    """Whether it says in how many studies a finding was present and absent, and where."""
+    if not (isinstance(term, dict) and term.keys() == {"present", "absent", "anatomies"}):
+        return False
+    places = term["anatomies"]
+    counted = all(type(term[name]) is int and term[name] >= 0 for name in ("present", "absent"))
+    return counted and isinstance(places, list) and all(isinstance(place, str) for place in places)
 
 
 def served_pathologies(folder: Path) -> tuple[str, ...]:

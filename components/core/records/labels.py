@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,25 +52,43 @@ class StudyLabels:
         """Read what `write` wrote.
 
         Raises:
-            ValueError: the file is missing or corrupt, or was made with another vocabulary or version.
+            ValueError: the file is missing or corrupt, was made with another vocabulary or version, or lists a study or
+                a cell twice.
         """
         if not path.is_file():
             raise ValueError(f"{path} does not exist: run reports first")
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 if int(arrays["version"]) == VERSION and arrays["shape"].tolist() == [len(ANATOMIES), len(PATHOLOGIES)]:
-                    labels = cls(tuple(arrays["study_ids"].tolist()), arrays["cells"], arrays["values"])
+                    study_ids, cells, values = (arrays[name] for name in ("study_ids", "cells", "values"))
+                    labels = cls(tuple(study_ids.tolist()), cells, values)
                 else:
                     labels = None
         except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
             raise ValueError(f"{path} is corrupt or cut short: run reports again") from None
         if labels is None:
             raise ValueError(f"{path} was written with another vocabulary or schema version: run reports again")
-        if labels.cells.shape != (*labels.values.shape, 3):
-            raise ValueError(
-                f"{path} has values {labels.values.shape} for cells {labels.cells.shape}: run reports again"
-            )
+        fault = labels._fault()
+        if fault:
+            raise ValueError(f"{path} {fault}: run reports again")
         return labels
+
+    def _fault(self) -> str | None:
+        """Why no one can tell what the labels say; None where one can."""
+        if not all(isinstance(name, str) for name in self.study_ids):
+            return "has study ids that are no texts"
+        for name, array in (("cells", self.cells), ("values", self.values)):
+            if array.dtype.kind not in "iu":
+                return f"has {name} of type {array.dtype}, where whole numbers are expected"
+        if self.values.ndim != 1 or self.cells.shape != (len(self.values), 3):
+            return f"has values {self.values.shape} for cells {self.cells.shape}"
+        if len(set(self.study_ids)) < len(self.study_ids):
+            return f"lists the study {Counter(self.study_ids).most_common(1)[0][0]} twice"
+        ordered = self.cells[np.lexsort(self.cells.T)]
+        again = (ordered[1:] == ordered[:-1]).all(1)
+        if again.any():
+            return f"lists the cell {ordered[1:][again][0].tolist()} (study, anatomy, pathology) twice"
+        return None
 
     def dense(self, study_ids: Sequence[str]) -> npt.NDArray[np.int8]:
         """The tensor M, int8 [B, A, P], of the given studies, in their order.

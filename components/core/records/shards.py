@@ -98,7 +98,7 @@ class ImageShards:
             except (EOFError, ValueError):
                 raise ValueError(f"{path} is corrupt or cut short: run ingest again") from None
             shape = images_NSS.shape
-            if images_NSS.dtype != np.uint8 or len(shape) != 3 or shape[1] != shape[2]:
+            if images_NSS.dtype != np.uint8 or len(shape) != 3 or shape[1] != shape[2] or not shape[1]:
                 raise ValueError(f"{path} holds {images_NSS.dtype} {shape}, not uint8 [n, S, S]: run ingest again")
             self.shards[shard] = images_NSS
         return self.shards[shard]

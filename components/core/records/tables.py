@@ -316,7 +316,7 @@ def read_arrow(path: Path, schema: str) -> pa.Table:
     """Read a table and check that it is the one expected.
 
     Raises:
-        ValueError: the file is missing, is not Parquet, or holds another schema or version.
+        ValueError: the file is missing, is not Parquet, holds another schema or version, or lacks a column of it.
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: run the stage that makes it first")
@@ -329,6 +329,11 @@ def read_arrow(path: Path, schema: str) -> pa.Table:
     if found != (schema, VERSION):
         raise ValueError(
             f"{path} holds schema {found[0]!r} version {found[1]!r}, expected {schema!r} version {VERSION!r}"
+        )
+    lacking = [name for name in SCHEMAS[schema].names if name not in table.column_names]
+    if lacking:
+        raise ValueError(
+            f"{path} lacks {', '.join(lacking)} of the schema {schema!r}: run the stage that makes it again"
         )
     return table
 

@@ -85,6 +85,11 @@ def other_width(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(content))
 
 
+def heads_that_do_not_divide_the_width(folder: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    change_config(folder, model={**content["model"], "heads": 3})
+
+
 def unknown_key(folder: Path) -> None:
     content = json.loads((folder / "config.json").read_text())
     content["model"]["depth"] = 3
@@ -128,6 +133,7 @@ def has_a_tensor_more(folder: Path) -> None:
         (not_a_number, "norm.bias holds values that are not finite"),
         (other_vocabulary, "is not this code's vocabulary"),
         (other_width, "has shape .* config.json says"),
+        (heads_that_do_not_divide_the_width, r"config\.json: model: width must be a multiple of heads"),
         (unknown_key, "config.json: model.depth"),
         (other_version, "another version of the model"),
         (lacks_a_tensor, "lacks 1 tensors, the first is norm.bias"),

@@ -68,9 +68,33 @@ def not_a_number(weights: dict[str, Tensor]) -> None:
     weights["classifier_anatomy.bias"][0] = torch.nan
 
 
+def whole_numbers(weights: dict[str, Tensor]) -> None:
+    weights["classifier_anatomy.bias"] = weights["classifier_anatomy.bias"].long()
+
+
+def sparse(weights: dict[str, Tensor]) -> None:
+    weights["mask_generator.weight"] = weights["mask_generator.weight"].to_sparse()
+
+
+def without_values(weights: dict[str, Tensor]) -> None:
+    weights["mask_generator.weight"] = weights["mask_generator.weight"].to("meta")
+
+
+def of_two_parts(weights: dict[str, Tensor]) -> None:
+    name = "res_features.1.num_batches_tracked"
+    weights[name] = weights[name].to(torch.complex64)
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
+        (
+            whole_numbers,
+            r"classifier_anatomy\.bias is torch\.strided torch\.int64 on cpu: dense floats are allowed, and",
+        ),
+        (sparse, r"mask_generator\.weight is torch\.sparse_coo torch\.float32 on cpu: dense floats"),
+        (without_values, r"mask_generator\.weight is torch\.strided torch\.float32 on meta: dense floats"),
+        (of_two_parts, r"num_batches_tracked is torch\.strided torch\.complex64 on cpu: .* numbers for num_batches_tr"),
         (lacks, r"lacks mask_generator\.bias, res_features\.4\.0\.bn1\.weight: it is of another model or trunk"),
         (has_more, r"has decoder_anatomy\.layers\.2\.norm1\.weight without a place"),
         (other_width, r"pathology_embedding_layer\.weight has shape \[16, 99\] where \[16, 12\] is expected"),

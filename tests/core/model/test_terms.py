@@ -29,7 +29,15 @@ def test_where_the_training_is_unknown_everything_is_served_everywhere(tmp_path:
     assert set(places["effusion"]) == set(ANATOMIES) - {"unspecified", "other"}
 
 
-@pytest.mark.parametrize("content", [{}, [], {"terms": {}}, {"terms": {"effusion": EFFUSION}}, {"terms": 3}])
+def every(term: object) -> dict[str, object]:
+    return {"terms": dict.fromkeys(PATHOLOGIES, term)}
+
+
+@pytest.mark.parametrize("content", [
+    {}, [], {"terms": {}}, {"terms": {"effusion": EFFUSION}}, {"terms": 3},
+    every(None), every({}), every({**NEVER, "present": "4"}), every({**NEVER, "absent": True}),
+    every({**NEVER, "present": -1}), every({**NEVER, "anatomies": None}), every({**NEVER, "anatomies": [3]}),
+])  # fmt: skip
 def test_counts_that_are_not_there_are_no_unknown_training(tmp_path: Path, content: object) -> None:
     write_json(tmp_path / "metrics.json", content)
     with pytest.raises(ValueError, match=r"metrics\.json does not say which findings the training saw"):

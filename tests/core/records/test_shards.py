@@ -35,7 +35,8 @@ def test_a_corrupt_shard_is_named(tmp_path: Path, fault: str) -> None:
         ImageShards(tmp_path)[0, 0]
 
 
-@pytest.mark.parametrize(("shape", "kind"), [((3, 8, 8), np.float32), ((3, 8, 7), np.uint8), ((3, 8), np.uint8)])
+@pytest.mark.parametrize(("shape", "kind"), [((3, 8, 8), np.float32), ((3, 8, 7), np.uint8), ((3, 8), np.uint8),
+                                             ((3, 0, 0), np.uint8)])  # fmt: skip
 def test_what_holds_no_square_grey_images_is_refused(tmp_path: Path, shape: tuple[int, ...], kind: type) -> None:
     np.save(tmp_path / "shard-00000.npy", np.zeros(shape, kind))
     with pytest.raises(ValueError, match=r"shard-00000\.npy holds \w+ \(3, .*\), not uint8 \[n, S, S\]"):

@@ -60,6 +60,13 @@ def test_another_schema_and_another_version_are_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "o.parquet", "findings")
 
 
+def test_a_file_without_a_column_of_its_schema_is_refused(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.parquet", [ROW], "findings")
+    pq.write_table(pq.read_table(tmp_path / "t.parquet").drop_columns(["cue", "end"]), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"t\.parquet lacks end, cue of the schema 'findings': run the stage"):
+        read_table(tmp_path / "t.parquet", "findings")
+
+
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist: run the stage that makes it first"):
         read_table(tmp_path / "t.parquet", "findings")

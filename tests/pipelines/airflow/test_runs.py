@@ -113,7 +113,7 @@ def test_a_wrong_parameter_is_refused_before_there_is_a_run(
 
 def test_what_only_the_parameters_together_tell_is_refused_by_prepare(stack: Stack) -> None:
     for parameters, reason in (
-        ({"pretrain__model__heads": 3}, "pretrain.model.width must be a multiple of pretrain.model.heads"),
+        ({"pretrain__model__heads": 3}, "pretrain.model: width must be a multiple of heads"),
         ({"revision": "nowhere"}, "git knows no revision 'nowhere'"),
         ({"pretrain__epohcs": 3}, "there is no parameter 'pretrain.epohcs' in the form"),
     ):
