@@ -42,7 +42,10 @@ def write_model(root: Path) -> None:
     folder = root / paths.PRETRAINED
     folder.mkdir(parents=True)
     save(untrained(), folder)
-    terms = {name: {"present": int(name in FINDINGS), "absent": int(name in FINDINGS)} for name in PATHOLOGIES}
+    terms = {
+        name: {"present": int(name in FINDINGS), "absent": int(name in FINDINGS), "anatomies": []}
+        for name in PATHOLOGIES
+    }
     write_json(folder / "metrics.json", {"terms": terms})
 
 

@@ -30,6 +30,7 @@ CODE = (
     "model",
     "params.py",
     "records/__init__.py",
+    "records/digests.py",
     "records/labels.py",
     "records/whole.py",
     "tensors.py",

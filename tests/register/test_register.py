@@ -39,7 +39,7 @@ def pretrained(folder: Path, seed: int = 1) -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     save(MedSLIP(config, torch.randn(len(PATHOLOGIES), 12), torch.randn(len(ANATOMIES), 12)), folder)
-    seen = {name: {"present": 5 * (name in TRAINED), "absent": 5} for name in PATHOLOGIES}
+    seen = {name: {"present": 5 * (name in TRAINED), "absent": 5, "anatomies": []} for name in PATHOLOGIES}
     write_json(folder / "metrics.json", {"terms": seen})
 
 
