@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.core.devices import device
-from components.core.metrics.classification import Cases, decision_figures, ranking_figures
+from components.core.metrics.classification import Cases, decision_figures, ranking_figures, undefined
 from components.core.metrics.estimate import Estimate, PatientBootstrap
 from components.core.metrics.ranking import auroc_estimate
 from components.core.model.trunk import Trunk
@@ -23,7 +23,8 @@ from components.finetune.loading import LabelledImages, ReadingOrder, loader
 
 TABLE = "predictions"
 HEADLINE = "auroc"
-NOTHING_LEARNT = {"auroc": {"macro": {"value": None, "low": None, "high": None}, "per_class": {}}}
+NO_LESSON = "no class has both a positive and a negative image among the patients of the share"
+NOTHING_LEARNT = {"auroc": {"macro": undefined(NO_LESSON), "per_class": {}}}
 
 
 class Classifier(nn.Module):

@@ -33,7 +33,7 @@ HEADLINE = "dice"
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 STEM_SKIPS = 2  # the trunk has maps at strides 8 and 4 for the decoder; at stride 2 it has none
 NO_THRESHOLD = "no validation image with a finding to choose the threshold by"
-NOTHING_LEARNT = {"dice": {"value": None, "low": None, "high": None}}
+NOTHING_LEARNT = {"dice": undefined("no image with a finding among the patients of the share")}
 
 
 class Segmenter(nn.Module):

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from components.core import augmentation, metrics, paths, records, vocabulary
 from components.core import model as model_room
 from components.core.checkpoints import code_in, digest_of
-from components.core.metrics.estimate import Estimate, rounded
+from components.core.metrics.classification import undefined
+from components.core.metrics.estimate import rounded
 from components.core.model import VisionLanguageModel, load
 from components.core.params import Finetune, Params
 from components.core.records.shards import ImageShards
@@ -134,10 +134,10 @@ class Share:
             "validation_losses": [rounded(loss) for loss in fit.validation_losses],
         }
 
-    def _difference(self, other: str) -> dict[str, float | None]:
+    def _difference(self, other: str) -> dict[str, Any]:
         pair = [self.judged[start].headline if start in self.judged else None for start in (PRETRAINED, other)]
         if pair[0] is None or pair[1] is None:
-            return Estimate(float("nan"), np.array([])).figure()
+            return undefined("no figure of both starts")
         return (pair[0] - pair[1]).figure()
 
 

@@ -65,6 +65,7 @@ def content_of(params: Params) -> dict[str, Any]:
     parameters = params.model_dump(mode="json", by_alias=True)
     verdicts: list[Verdict] = judge_all(params.register_.gates)
     diagnoses = [diagnosis(name, zero_shot[name]) for name in params.datasets if name in zero_shot]
+    tunings = [tuning(name, finetune[name]) for name in params.finetune.tasks if name in finetune]
     archives = [archive(name, params) for name in params.datasets]
     synthetic = [one.name for one in archives if one.synthetic]
     training_known = terms_of_training(paths.PRETRAINED) is not None
@@ -76,9 +77,9 @@ def content_of(params: Params) -> dict[str, Any]:
         "limits": list(limits(params.pretrain.init is not None, len(synthetic) == len(archives))),
         "diagnoses": diagnoses,
         "fewest_places": params.zero_shot.min_positives,
-        "tunings": [tuning(name, finetune[name]) for name in params.finetune.tasks if name in finetune],
+        "tunings": tunings,
         "archives": archives,
-        "weaknesses": list(weaknesses(diagnoses, archives)),
+        "weaknesses": list(weaknesses(diagnoses, tunings, archives)),
         "comparisons_are": OTHER_MODELS,
         "comparisons": comparisons(COMPARISONS),
         "pretraining_dataset": params.pretrain.dataset,

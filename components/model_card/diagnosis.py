@@ -37,6 +37,22 @@ class PlacesRow:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """An overlap of maps with places; the baseline is the mean mask in training images, chance the whole radiograph."""
+
+    estimate: Estimate
+    baseline: Estimate
+    difference: Estimate
+    chance: Estimate
+
+    @classmethod
+    def of(cls, figure: Mapping[str, Any]) -> "Overlap":
+        """From a metrics file."""
+        others = (Estimate.of(figure.get(name)) for name in ("baseline_mean_mask", "difference", "chance"))
+        return cls(Estimate.of(figure), *others)
+
+
+@dataclass(frozen=True)
 class Grounding:
     """How well the maps show where findings are.
 
@@ -54,10 +70,8 @@ class Grounding:
     difference: Estimate
     both_streams: Estimate
     gain_of_both: Estimate
-    iou: Estimate
-    iou_chance: Estimate
-    dice: Estimate
-    dice_chance: Estimate
+    iou: Overlap
+    dice: Overlap
     rows: list[PlacesRow]
 
 
@@ -119,7 +133,7 @@ def _groups(subgroups: Mapping[str, Any]) -> list[GroupRow]:
     return [
         GroupRow(
             grouping=GROUPINGS[grouping],
-            group=group[:8] if grouping == "scanner" else group.replace("_", " "),
+            group=(group[:8] if grouping == "scanner" else group).replace("_", " "),
             auroc=Estimate.of(row),
             classes=len(row["classes"]),
             images=row["images"],
@@ -131,7 +145,7 @@ def _groups(subgroups: Mapping[str, Any]) -> list[GroupRow]:
 
 
 def _grounding(figures: Mapping[str, Any]) -> Grounding:
-    pointing, iou, dice = (figures[name] for name in ("pointing_game", "iou", "dice"))
+    pointing = figures["pointing_game"]
     both = figures.get("both_streams", {})
     return Grounding(
         truth=TRUTHS[figures["grounding_truth"]] if "grounding_truth" in figures else None,
@@ -142,10 +156,8 @@ def _grounding(figures: Mapping[str, Any]) -> Grounding:
         difference=Estimate.of(pointing.get("difference")),
         both_streams=Estimate.of(both.get("pointing_game")),
         gain_of_both=Estimate.of(both.get("gain_in_pointing")),
-        iou=Estimate.of(iou),
-        iou_chance=Estimate.of(iou.get("chance")),
-        dice=Estimate.of(dice),
-        dice_chance=Estimate.of(dice.get("chance")),
+        iou=Overlap.of(figures["iou"]),
+        dice=Overlap.of(figures["dice"]),
         rows=[
             PlacesRow(name, Estimate.of(row), Estimate(row["baseline"]), Estimate(row["chance"]), row["n"])
             for name, row in pointing["per_class"].items()

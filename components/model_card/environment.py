@@ -8,7 +8,16 @@ from pathlib import Path
 
 LOCK = Path("requirements/components.lock")
 # Those whose versions can move a figure; all others stand in the lock file.
-PACKAGES = ("torch", "transformers", "lightning", "numpy", "opencv-python-headless", "scikit-learn")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "lightning",
+    "torchmetrics",
+    "monai",
+    "numpy",
+    "opencv-python-headless",
+    "scikit-learn",
+)
 DECODERS = ("pydicom", "imagecodecs")  # what learns reads shards: where it runs in a container, they are not there
 
 

@@ -21,6 +21,13 @@ class Estimate:
         value = figure.get("value")
         return cls(value, figure.get("low"), figure.get("high"), figure.get("why") if value is None else None)
 
+    @property
+    def verdict(self) -> str | None:
+        """Of a difference, what its interval says; None where there is no interval."""
+        if self.low is None or self.high is None:
+            return None
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "does not differ"
+
     def __str__(self) -> str:
         if self.value is None:
             return self.why or "too few cases"

@@ -28,19 +28,32 @@ class Share:
     """Fine-tuning at one share of the labels; the key is that of the metrics file, such as `10_percent`.
 
     Attributes:
+        patients: those of the training split that the share took.
+        test_images: the images that every start is judged on.
+        positives: how many of these show each class that is judged.
         figures: by name, the headline first; of each start, as `Tuning.starts` has them.
         differences: of the headline, pretrained minus each other start.
     """
 
     key: str
     patients: int
+    test_images: int
+    positives: dict[str, int]
     figures: dict[str, list[Estimate]]
     differences: list[Estimate]
 
     @property
     def name(self) -> str:
         """The share in words."""
-        return self.key.replace("_", " ").replace("percent", "%")
+        return f"{self.key.removesuffix('_percent').replace('_', '.')} %"
+
+    @property
+    def positives_in_words(self) -> str:
+        """The positives of its one class, or the fewest and the most of several."""
+        counts = sorted(self.positives.values())
+        if len(counts) > 1:
+            return f"{counts[0]:,} to {counts[-1]:,} in {len(counts)} classes"
+        return f"{counts[0]:,}" if counts else "–"
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,7 @@ class Tuning:
 def tuning(task: str, figures: Mapping[str, Any]) -> Tuning:
     """The fine-tuning figures of a task."""
     headline = figures["headline"]
-    rows = figures["shares"]
+    rows, test = figures["shares"], figures["images"]["test"]
     starts = [start for start in STARTS if all(start in row for row in rows.values())]
 
     def share(key: str, row: Mapping[str, Any]) -> Share:
@@ -71,7 +84,8 @@ def tuning(task: str, figures: Mapping[str, Any]) -> Tuning:
         named = [headline, *(name for name in FIGURES if name != headline and name in row[PRETRAINED])]
         told = {FIGURES[name]: [estimate(row[start].get(name)) for start in starts] for name in named}
         differences = [estimate(row[DIFFERENCES[start]]) for start in starts[1:]]
-        return Share(key, row["patients"], told, differences)
+        positives = {name: count for name, count in test["positives"].items() if name not in row["missing"]}
+        return Share(key, row["patients"], test["images"], positives, told, differences)
 
     return Tuning(
         task=task,

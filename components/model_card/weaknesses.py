@@ -4,12 +4,30 @@ from collections.abc import Iterator, Sequence
 
 from components.model_card.data import Archive
 from components.model_card.diagnosis import Diagnosis
+from components.model_card.tuning import Tuning
 
 WEAKEST = 3  # classes that are named although nothing else is wrong with them
 
 
-def weaknesses(diagnoses: Sequence[Diagnosis], archives: Sequence[Archive]) -> Iterator[str]:
-    """Sentences: the weakest classes, those not told from chance, those pointed at worse than their mean position."""
+def weaknesses(diagnoses: Sequence[Diagnosis], tunings: Sequence[Tuning], archives: Sequence[Archive]) -> Iterator[str]:
+    """Sentences: of zero-shot, then where another start of fine-tuning is better, then images that were refused."""
+    yield from _of_zero_shot(diagnoses)
+    for tuned in tunings:
+        for share in tuned.shares:
+            for start, difference in zip(tuned.starts[1:], share.differences, strict=True):
+                if difference.verdict == "worse":
+                    yield (
+                        f"{tuned.task}, {share.name} of the labels: worse than {start.replace('From', 'from')}, a "
+                        f"difference in {tuned.headline} of {difference}."
+                    )
+    for archive in archives:
+        if archive.refused:
+            reasons = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in archive.reasons.items())
+            yield f"{archive.name}: {archive.refused:,} objects gave no image: {reasons}."
+
+
+def _of_zero_shot(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
+    """The weakest classes, those not told from chance, those pointed at worse than their mean position."""
     for one in diagnoses:
         known = [row for row in one.classes if row.auroc.value is not None]
         weakest = sorted(known, key=lambda row: row.auroc.value or 0)[:WEAKEST]
@@ -30,7 +48,3 @@ def weaknesses(diagnoses: Sequence[Diagnosis], archives: Sequence[Archive]) -> I
             yield f"{one.dataset}: too few cases for any figure (positives of all): {', '.join(one.left_out)}."
         if one.not_served:
             yield f"{one.dataset}: classes that the model cannot answer for: {', '.join(one.not_served)}."
-    for archive in archives:
-        if archive.refused:
-            reasons = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in archive.reasons.items())
-            yield f"{archive.name}: {archive.refused:,} objects gave no image: {reasons}."

@@ -35,7 +35,7 @@ def archives(params: Params) -> dict[str, tuple[str, str]]:
     wanted: dict[str, tuple[str, str]] = {}
     for dataset, entry in params.datasets.items():
         root = Path(entry.root)
-        if paths.PHANTOM_ARCHIVES not in root.parents:
+        if not paths.is_synthetic(entry.root):
             continue
         if root.parent != paths.PHANTOM_ARCHIVES or ".." in root.parts:
             raise ValueError(

@@ -9,6 +9,7 @@ from components.core.metrics.estimate import PatientBootstrap
 from components.core.params import ZeroShot
 
 GROUPINGS = ("sex", "age_band", "view", "scanner", "origin")
+NOT_TOLD = "not_told"
 
 
 def _figure(cases: Cases, params: ZeroShot) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def _figure(cases: Cases, params: ZeroShot) -> dict[str, Any]:
 def by_subgroup(images: pd.DataFrame, cases: Cases, params: ZeroShot) -> dict[str, dict[str, Any]]:
     """Macro AUROC in each group of each grouping that the table has.
 
-    Groups are compared with care: a group's macro is over its own frequent classes, which stand beside it.
+    Groups are compared with care: a group's macro is over its own frequent classes, which stand beside it. Images of
+    which the table does not tell their group are one of their own, so that the counts add up.
 
     Args:
         images: rows of the manifest, in the order of the cases.
@@ -34,10 +36,10 @@ def by_subgroup(images: pd.DataFrame, cases: Cases, params: ZeroShot) -> dict[st
     """
     result: dict[str, dict[str, Any]] = {}
     for grouping in GROUPINGS:
-        column = images[grouping]
-        if column.notna().any():
+        if images[grouping].notna().any():
+            column = images[grouping].fillna(NOT_TOLD)
             result[grouping] = {
                 str(group): _figure(cases.rows((column == group).to_numpy()), params)
-                for group in sorted(column.dropna().unique())
+                for group in sorted(column.unique(), key=lambda group: (group == NOT_TOLD, group))
             }
     return result

@@ -228,6 +228,8 @@ def test_a_share_or_a_split_without_a_positive_has_no_figure_and_says_why(other,
         assert share["missing"] == {"pneumonia": "no positive image among the 0 patients of the share"}
         assert (share["images"], share["positives"]) == (0, {"pneumonia": 0})
         assert HEADLINES[task](share["pretrained"])["value"] is share["difference"]["value"] is None
+        assert "among the patients of the share" in HEADLINES[task](share["pretrained"])["why"]
+        assert share["difference"]["why"] == "no figure of both starts"
 
 
 def test_a_run_that_is_told_to_stop_says_try_again_and_keeps_its_looks(other, params, monkeypatch) -> None:

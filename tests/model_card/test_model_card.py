@@ -74,7 +74,8 @@ def fill(root: Path) -> None:
             "sex": {
                 "F": {**estimate(0.84), "classes": ["effusion"], "images": 170, "patients": 110},
                 "M": {"value": None, "why": "no class has 10 positives", "classes": [], "images": 3, "patients": 3},
-            }
+            },
+            "scanner": {"not_told": {**estimate(0.8), "classes": ["effusion"], "images": 9, "patients": 8}},
         },
         "both_streams": {"pointing_game": estimate(0.58), "gain_in_pointing": estimate(0.03)},
         "grounding_truth": "label",
@@ -90,8 +91,14 @@ def fill(root: Path) -> None:
         "report_truth": {
             "auroc": {"macro": estimate(0.77)}, "declared": ["effusion"], "reliability": {"pooled": [], "per_class": {}}
         },
-        "iou": {**estimate(0.3), "chance": estimate(0.07)},
-        "dice": {**estimate(0.4), "chance": estimate(0.13)},
+        "iou": {
+            **estimate(0.3), "chance": estimate(0.07),
+            "baseline_mean_mask": estimate(0.24), "difference": estimate(0.06),
+        },
+        "dice": {
+            **estimate(0.4), "chance": estimate(0.13),
+            "baseline_mean_mask": estimate(0.33), "difference": estimate(0.07),
+        },
     }  # fmt: skip
     pretrained, scratch, imagenet = (
         {"auroc": {"macro": estimate(value)}, "f1": {"macro": estimate(value / 2)}} for value in (0.8, 0.6, 0.7)
@@ -103,15 +110,20 @@ def fill(root: Path) -> None:
     write(root, "metrics/zero_shot/mimic_cxr.json", diagnosis)
     nothing = {"mass": "no positive image among the 20 patients of the share"}
     share = {"patients": 20, "pretrained": pretrained, "scratch": scratch, "difference": estimate(None)}
-    tuned = {"headline": "auroc", "left_out": {"without_label": 7, "not_frontal": 0}}
+    judged = {"test": {"images": 61, "patients": 50, "positives": {"mass": 17, "nodule": 23}}}
+    tuned = {"headline": "auroc", "left_out": {"without_label": 7, "not_frontal": 0}, "images": judged}
     write(root, "metrics/finetune/rsna_classification.json",
           {**tuned, "shares": {"10_percent": {**share, "missing": nothing}}})  # fmt: skip
     masks = {"patients": 20, "pretrained": {"dice": estimate(0.64)}, "scratch": {"dice": estimate(0.32)}}
     masks = {"1_percent": {**masks, "difference": estimate(0.32), "missing": {}}}
-    write(root, "metrics/finetune/rsna_segmentation.json", {"headline": "dice", "left_out": {}, "shares": masks})
-    third = {**share, "missing": {}, "imagenet": imagenet, "difference": estimate(0.2)}
+    write(
+        root,
+        "metrics/finetune/rsna_segmentation.json",
+        {"headline": "dice", "left_out": {}, "images": judged, "shares": masks},
+    )
+    third = {**share, "missing": {}, "imagenet": imagenet, "difference": estimate(0.02)}
     write(root, "metrics/finetune/rsna_third.json",
-          {**tuned, "shares": {"50_percent": {**third, "difference_from_imagenet": estimate(0.13)}}})  # fmt: skip
+          {**tuned, "shares": {"50_percent": {**third, "difference_from_imagenet": estimate(-0.13)}}})  # fmt: skip
     (root / "comparisons").mkdir()
     write_comparison(COMPARISON, root / "comparisons")
     (root / "requirements").mkdir(exist_ok=True)
@@ -211,6 +223,7 @@ def test_groups_stand_beside_their_counts(page: str) -> None:
     assert "0.84 (0.79 to 0.89)" in women
     assert women.endswith('<td class="number">1</td><td class="number">170</td><td class="number">110</td></tr>\n')
     assert "<td>no class has 10 positives</td>" in men
+    assert next(row for row in rows if ">Scanner<" in row).count(">not told</th>") == 1
 
 
 def test_calibration_both_streams_and_what_was_never_seen_are_told(page: str) -> None:
@@ -240,7 +253,8 @@ def test_what_could_not_be_kept_or_used_is_counted(page: str, tmp_path: Path) ->
 def test_what_chance_would_give_stands_beside_each_figure(page: str) -> None:
     chance = (40 / 300 + 30 / 300) / 2
     for text in (f"0.61 (0.56 to 0.66) ({chance:.2f} by chance)", "0.06 (0.01 to 0.11) for any pixel",
-                 "a mask of the whole image gets 0.07 (0.02 to 0.12) and 0.13 (0.08 to 0.18)"):  # fmt: skip
+                 "a mask of the whole radiograph gets\n0.07 (0.02 to 0.12) and 0.13 (0.08 to 0.18), the mean mask",
+                 "training split 0.24 (0.19 to 0.29) and\n0.33 (0.28 to 0.38), a difference of 0.06 ("):  # fmt: skip
         assert text in page, text
     row = page.split('<th scope="row">effusion</th>')[1].split("</tr>")[0]
     assert row.endswith('<td class="number">0.13</td>')
@@ -249,10 +263,13 @@ def test_what_chance_would_give_stands_beside_each_figure(page: str) -> None:
 def test_fine_tuning_shows_every_start_and_figure_and_the_differences_of_the_first(page: str) -> None:
     table = page.split('aria-label="Shares of rsna_third"')[1].split("</table>")[0]
     heads = re.findall(r'<th scope="col"[^>]*>([^<]+)</th>', table)
-    assert heads[3:] == ["Pretrained", "From scratch", "From ImageNet", "Difference from scratch",
+    assert heads[:5] == ["Share of labels", "Patients", "Test images", "Positives", "Figure"]
+    assert heads[5:] == ["Pretrained", "From scratch", "From ImageNet", "Difference from scratch",
                          "Difference from ImageNet"]  # fmt: skip
     auroc, f1 = (re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in table.split("<tr>")[2:])
-    assert [cell[:4] for cell in auroc] == ["20", "0.80", "0.60", "0.70", "0.20", "0.13"]
+    assert [cell[:4] for cell in auroc] == ["20", "61", "17 t", "0.80", "0.60", "0.70", "0.02", "-0.1"]
+    assert '<td class="number" rowspan="2">17 to 23 in 2 classes</td>' in table
+    assert auroc[-2:] == ["0.02 (-0.03 to 0.07), does not differ", "-0.13 (-0.18 to -0.08), worse"]
     assert [cell[:4] for cell in f1] == ["0.40", "0.30", "0.35", "", ""]
 
 
@@ -276,6 +293,9 @@ def test_failures_are_named_by_rule(page: str) -> None:
     assert "pointed at worse than the mean position of the finding: Effusion (12 places)" in failures
     assert "too few cases for any figure (positives of all): hernia 1 of 91" in failures
     assert "10 objects gave no image: truncated 10" in failures
+    worse = "worse than from ImageNet, a difference in AUROC of -0.13 (-0.18 to -0.08)"
+    assert f"rsna_third, 50 % of the labels: {worse}." in failures
+    assert "from scratch" not in failures
 
 
 def test_what_does_not_differ_is_said_not_to(page: str) -> None:
@@ -316,7 +336,7 @@ def test_the_same_content_stands_in_json(page: str, tmp_path: Path) -> None:
     for sentence in (*card["intended_use"], *card["limits"], card["synthetic_data"]):
         assert sentence in page
     assert "It is not a medical device" in " ".join(card["limits"])
-    assert set(card["environment"]) >= {"torch", "numpy", "lock file"}
+    assert set(card["environment"]) >= {"torch", "monai", "torchmetrics", "numpy", "lock file"}
     assert (card["environment"]["pydicom"], card["environment"]["imagecodecs"]) == ("1.2.3", "2.3.4")
 
 

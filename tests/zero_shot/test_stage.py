@@ -124,11 +124,14 @@ def test_groups_stand_with_their_counts_and_small_ones_say_why(root, figures) ->
     assert women["images"] == figures["mimic_cxr"]["images"]["test"]["images"]
     assert women["value"] == pytest.approx(figures["mimic_cxr"]["auroc"]["macro"]["value"], abs=1e-5)
     table = pd.DataFrame(
-        {"sex": ["M"] * 3 + ["F"] * 60, "age_band": None, "view": "PA", "scanner": "A", "origin": None}
+        {"sex": ["M"] * 3 + ["F"] * 40 + [None] * 20, "age_band": None, "view": "PA", "scanner": "A", "origin": None}
     )
     truth = (np.arange(63) % 2).astype(np.int8)[:, None]
     cases = Cases(("mass",), tuple(map(str, range(63))), truth, truth + 0.0)
-    men = by_subgroup(table, cases, workspace_section())["sex"]["M"]
+    groups = by_subgroup(table, cases, workspace_section())["sex"]
+    assert {group: row["images"] for group, row in groups.items()} == {"F": 40, "M": 3, "not_told": 20}
+    assert groups["not_told"]["value"] == 1
+    men = groups["M"]
     assert (men["value"], men["patients"]) == (None, 3)
     assert men["why"] == "no class has 10 positives and 10 negatives in the group"
 

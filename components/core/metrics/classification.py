@@ -20,6 +20,8 @@ from components.core.metrics.decisions import (
 from components.core.metrics.estimate import Estimate, PatientBootstrap, rounded
 from components.core.metrics.ranking import auroc_estimate, average_precision_estimate
 
+NO_CLASS = "no class has enough positives and negatives for a figure"
+
 
 @dataclass(frozen=True)
 class Cases:
@@ -76,12 +78,12 @@ def figures(
 ) -> dict[str, Any]:
     """One figure for each class with its counts, and the macro mean: `{"macro", "per_class"}`.
 
-    The macro is null where no class has the figure; a class without it is null too, and says `why`.
+    A class without the figure is null, and says `why`; so is the macro where no class has it.
     """
     estimates = {name: estimate_of(name) for name in names}
     known = [estimate for estimate in estimates.values() if estimate is not None]
     return {
-        "macro": Estimate.mean(known).figure() if known else undefined("no class has the figure"),
+        "macro": Estimate.mean(known).figure() if known else undefined(why if names else NO_CLASS),
         "per_class": {
             name: {**(estimate.figure() if estimate is not None else undefined(why)), **cases.counts(name)}
             for name, estimate in estimates.items()

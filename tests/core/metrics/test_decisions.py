@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score
 
-from components.core.metrics.classification import Cases, apart, decision_figures, declared, ranking_figures
+from components.core.metrics.classification import Cases, apart, decision_figures, declared, ranking_figures, undefined
 from components.core.metrics.decisions import (
     best_f1_threshold,
     brier_score,
@@ -100,8 +100,8 @@ def test_few_negatives_stand_apart_as_few_positives_do() -> None:
 
 def test_a_macro_over_nothing_is_null() -> None:
     figures = ranking_figures(cases(0), (), PatientBootstrap(cases(0).patients, 100, 0))
-    macro = {"value": None, "low": None, "high": None, "why": "no class has the figure"}
-    assert figures["auroc"] == {"macro": macro, "per_class": {}}
+    nothing = undefined("no class has enough positives and negatives for a figure")
+    assert figures["auroc"] == {"macro": nothing, "per_class": {}}
 
 
 def test_a_class_absent_from_the_split_says_so_and_is_no_0() -> None:
