@@ -17,8 +17,8 @@ def weaknesses(diagnoses: Sequence[Diagnosis], tunings: Sequence[Tuning], archiv
             for start, difference in zip(tuned.starts[1:], share.differences, strict=True):
                 if difference.verdict == "worse":
                     yield (
-                        f"{tuned.task}, {share.name} of the labels: worse than {start.replace('From', 'from')}, a "
-                        f"difference in {tuned.headline} of {difference}."
+                        f"{tuned.task}, {share.name} of the labels: the pretrained start is worse than that "
+                        f"{start.replace('From', 'from')}, a difference in {tuned.headline} of {difference}."
                     )
     for archive in archives:
         if archive.refused:
