@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 
 from components.core.records.digests import file_digest
 from components.core.records.shards import ImageShards
-from components.core.records.whole import whole_file, write_json
+from components.core.records.whole import DISK_FULL, whole_file, write_json
+from components.core.state import STATE_VARIABLE
 from components.core.tensors import write_tensors
 
 SAMPLED_ROWS = 64
@@ -111,12 +112,24 @@ class Checkpoints:
     bad disk left only a part does not count, and the one before it is taken.
 
     Args:
-        folder: theirs alone.
+        folder: theirs alone, made where it is missing.
         keep: how many of the last are kept.
+
+    Raises:
+        ValueError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            raise ValueError(
+                f"{folder}, where an unfinished training is kept, cannot be made ({error.strerror}): "
+                f"{STATE_VARIABLE} must name a folder that can be written"
+            ) from None
 
     def save(self, step: int, state: dict[str, Any], score: float | None = None) -> None:
         """Write a checkpoint, to the disk itself, and remove those that are no longer kept.
@@ -133,7 +146,6 @@ class Checkpoints:
         content: dict[str, Any] = {"step": step, "score": score, "state": _encode(state, tensors)}
         path = self.folder / f"step-{step:09d}"
         path.with_suffix(".json").unlink(missing_ok=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(path.with_suffix(".safetensors")) as temporary:
             write_tensors(tensors, temporary)
             _to_disk(temporary)

@@ -1,7 +1,6 @@
 """What every stage's command line shares: its options, its exit statuses, its figures, its MLflow run."""
 
 import argparse
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Any
 
 from components.core import params as parameters
 from components.core import paths, tracking
-from components.core.records.whole import write_json
+from components.core.records.whole import DISK_FULL, write_json
 from components.core.state import kept_until_done
 from components.core.stopping import ended_by_term
 from components.core.trouble import TryAgain
@@ -48,7 +47,7 @@ def guarded(action: Callable[[], None]) -> int:
     except BAD_INPUT_ERRORS as error:
         if os.environ.get("MEDSLIP_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_sentence(error)}", file=sys.stderr)
         return BAD_INPUT
     except GateFailed as error:
         print(f"gate failed: {error}", file=sys.stderr)
@@ -57,10 +56,18 @@ def guarded(action: Callable[[], None]) -> int:
         print(f"try again: {error}", file=sys.stderr)
         return TRY_AGAIN
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in DISK_FULL:
             raise
-        print("try again: the disk is full; what stood there before is as it was", file=sys.stderr)
+        where = f" for {error.filename}" if error.filename else ""
+        print(f"try again: the disk is full{where}; what stood there before is as it was", file=sys.stderr)
         return TRY_AGAIN
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says; the system's errors without their number, behind the file that they are about."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def finish(status: int) -> None:

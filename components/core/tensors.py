@@ -20,4 +20,4 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str,
         save_file(dict(tensors), path, metadata=metadata)
     except SafetensorError as error:
         found = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(found[1]) if found else errno.EIO, f"{path} was not written: {error}") from None
+        raise OSError(int(found[1]) if found else errno.EIO, f"the file was not written: {error}", str(path)) from None

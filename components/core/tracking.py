@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from components.core.params import Params
 from components.core.stopping import held_back
+from components.core.trouble import TryAgain
 
 EXPERIMENT = "medslip"
 PIPELINE_RUN_VARIABLE = "MEDSLIP_PIPELINE_RUN"  # not MLFLOW_RUN_ID: MLflow would log a stage into the parent itself
@@ -34,7 +35,7 @@ FIGURES_TAG, RESTORED_TAG = "medslip.figures", "medslip.restored_from"
 DIGEST_TAG = "medslip.digest"
 UI_ADDRESS = "http://127.0.0.1:5000"
 PAUSE_SECONDS = 60.0
-BATCH = 100  # MLflow takes 100 parameters and 1000 metrics at once
+PARAMETERS, METRICS = 100, 1000  # that MLflow takes at once
 MOST_SHOWN = 150  # numbers of a metrics file: a run with two thousand is slow to open, and shows nothing
 
 
@@ -178,6 +179,10 @@ class StageRun:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log metrics of a training step."""
+        self.log_history([(step, metrics)])
+
+    def log_history(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Log metrics of many training steps at once, each row a step and its metrics."""
 
     def log_artifact(self, path: Path) -> None:
         """Log a file, or a folder under its own name."""
@@ -213,13 +218,13 @@ class _LoggedRun(StageRun):
 
     def log_figures(self, figures: Mapping[str, Any]) -> None:
         with self._tolerated("figures"):
-            _log_metrics(self.client, self.run_id, shown(figures), 0)
+            _log_metrics(self.client, self.run_id, [(0, shown(figures))])
             self.client.set_tag(self.run_id, FIGURES_TAG, figures_digest(figures))
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        if time.monotonic() >= self.paused_until:
-            with self._tolerated(f"step {step}"):
-                _log_metrics(self.client, self.run_id, numbers(metrics), step)
+    def log_history(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        if rows and time.monotonic() >= self.paused_until:
+            with self._tolerated(f"step {rows[-1][0]}"):
+                _log_metrics(self.client, self.run_id, [(step, numbers(metrics)) for step, metrics in rows])
 
     def log_artifact(self, path: Path) -> None:
         if time.monotonic() >= self.paused_until:
@@ -230,21 +235,21 @@ class _LoggedRun(StageRun):
                     self.client.log_artifact(self.run_id, str(path))
 
 
-def _log_metrics(client: Any, run_id: str | None, metrics: Mapping[str, float], step: int) -> None:
+def _log_metrics(client: Any, run_id: str | None, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    entries = [Metric(name, value, now, step) for name, value in metrics.items()]
-    for start in range(0, len(entries), BATCH):
-        client.log_batch(run_id, metrics=entries[start : start + BATCH])
+    entries = [Metric(name, value, now, step) for step, metrics in rows for name, value in metrics.items()]
+    for start in range(0, len(entries), METRICS):
+        client.log_batch(run_id, metrics=entries[start : start + METRICS])
 
 
 def _log_params(client: Any, run_id: str, content: Mapping[str, Any]) -> None:
     from mlflow.entities import Param
 
     entries = [Param(name, str(value)) for name, value in flatten(content).items()]
-    for start in range(0, len(entries), BATCH):
-        client.log_batch(run_id, params=entries[start : start + BATCH])
+    for start in range(0, len(entries), PARAMETERS):
+        client.log_batch(run_id, params=entries[start : start + PARAMETERS])
 
 
 def _quoted(value: str) -> str:
@@ -323,13 +328,16 @@ def _end(run: StageRun, parent: str | None, status: str) -> None:
 
 @contextmanager
 def stage_run(stage: str, item: str | None, params: Params) -> Iterator[StageRun]:
-    """A child run of the pipeline's run for the time of a stage; it ends FAILED when the stage raises."""
+    """A child run of the pipeline's run for the time of a stage.
+
+    It ends FAILED when the stage raises, KILLED when the same command is to go on later.
+    """
     run, parent = (StageRun(), None) if stage in DATA_STAGES else _start(stage, item, params)
     token = _current.set(run)
     try:
         yield run
     except BaseException as error:
-        _end(run, parent, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        _end(run, parent, "KILLED" if isinstance(error, KeyboardInterrupt | TryAgain) else "FAILED")
         raise
     else:
         _end(run, parent, "FINISHED")
@@ -460,7 +468,7 @@ def log_stage(
             origin = client.search_runs([experiment], equal, max_results=1, order_by=["attributes.start_time ASC"])
             tags[RESTORED_TAG] = origin[0].info.run_id if origin else "cache"
         run_id = _child(client, parent, stage, item, params, tags, seconds)
-        _log_metrics(client, run_id, shown(figures or {}), 0)
+        _log_metrics(client, run_id, [(0, shown(figures or {}))])
         client.set_terminated(run_id, status)
     return run_id
 

@@ -118,8 +118,11 @@ class History:
         return {"rows": self.rows, "names": self.names, "waiting": list(self.waiting)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after them."""
+        """Go on after them; the run of this try in MLflow gets the curve so far."""
         self.rows, self.names = state["rows"], state["names"]
+        self.tracked.log_history(
+            [(int(row["step"]), {name: row[name] for name in row.keys() - {"step", "epoch"}}) for row in self.rows]
+        )
         self.waiting = [terms.to(self.device) for terms in state["waiting"]]
 
 

@@ -121,6 +121,12 @@ def test_json_that_is_no_state_is_passed_over(tmp_path: Path, content: str, caps
     assert latest(checkpoints) == 3
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"file/state, where .* cannot be made \(Not a directory\): MEDSLIP_STATE_DIR"):
+        Checkpoints(tmp_path / "file/state")
+
+
 @pytest.mark.parametrize("limit", [100, 600], ids=["the tensors", "no more than the tensors"])
 def test_a_full_disk_leaves_the_checkpoints_before(tmp_path: Path, limit: int) -> None:
     checkpoints = Checkpoints(tmp_path)

@@ -1,6 +1,7 @@
 """How a stage's command line ends: exit statuses, sentences, the side file, the figures."""
 
 import ast
+import errno
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ from components.core.command import (
     guarded,
 )
 from components.core.params import read_yaml
+from components.core.records.whole import whole_file
 
 STAGE_OF_INVENTORY = Path(__file__).resolve().parents[2] / "components/inventory/stage.py"
 STAGE = """
@@ -122,6 +124,7 @@ def test_figures_that_are_not_numbers_are_refused(workspace: Path, repository: P
         (PermissionError("x"), 2),
         (GateFailed("x"), 3),
         (TryAgain("x"), 75),
+        (OSError(errno.ENOSPC, "No space left on device"), 75),
     ],
 )
 def test_errors_have_statuses(error: Exception, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +134,19 @@ def test_errors_have_statuses(error: Exception, status: int, monkeypatch: pytest
         raise error
 
     assert guarded(action) == status
+
+
+def test_errors_of_the_system_name_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded((tmp_path / "nothing").read_bytes) == BAD_INPUT  # type: ignore[arg-type]
+    assert capsys.readouterr().err == f"error: {tmp_path}/nothing: No such file or directory\n"
+
+    def fill(path: Path) -> None:
+        with whole_file(path) as temporary:
+            temporary.write_text("begun")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert guarded(lambda: fill(tmp_path / "table")) == TRY_AGAIN
+    assert capsys.readouterr().err.startswith(f"try again: the disk is full for {tmp_path}/table; what stood")
 
 
 def test_a_developer_sees_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from components.core import tracking
 from components.core.params import Params, load
+from components.core.trouble import TryAgain
 
 FIGURES = {"auroc": {"macro": {"value": 0.8, "low": None}}, "names": ["a"], "losses": [2, 1.5], "good": True}
 
@@ -56,8 +57,8 @@ def test_a_stage_is_a_child_with_parameters_metrics_figures_and_files(params: Pa
     (tmp_path / "plot.png").write_bytes(b"png")
     with tracking.stage_run("pretrain", None, params) as run:
         assert tracking.active() is run
-        run.log_metrics({"loss": 2.0}, 1)
-        run.log_metrics({"loss": 1.0}, 2)
+        run.log_history([(1, {"loss": 2.0}), (2, {"loss": 3.0})])
+        run.log_metrics({"loss": 1.0}, 3)
         run.log_figures(FIGURES)
         run.log_artifact(tmp_path / "plot.png")
     child, (parent,) = runs()["pretrain"], parents()
@@ -69,7 +70,7 @@ def test_a_stage_is_a_child_with_parameters_metrics_figures_and_files(params: Pa
         "loss": 1.0, "auroc.macro.value": 0.8, "losses.0": 2.0, "losses.1": 1.5, "good": 1.0,
     }  # fmt: skip
     history = tracking.connect().get_metric_history(child.info.run_id, "loss")
-    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
+    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 3.0), (3, 1.0)]
     assert list((tmp_path / "mlartifacts").rglob("plot.png"))
 
 
@@ -95,7 +96,9 @@ def test_a_launcher_names_the_run_and_ends_it(params: Params, monkeypatch: pytes
     assert parents()[0].info.status == "FINISHED"
 
 
-@pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (TryAgain, "KILLED")]
+)
 def test_a_stage_that_raises_ends_its_run(params: Params, error: type[BaseException], status: str) -> None:
     def fail() -> None:
         with tracking.stage_run("finetune", "rsna_pneumonia", params):

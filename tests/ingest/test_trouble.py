@@ -67,7 +67,7 @@ def test_a_disk_that_is_full_for_a_stage() -> None:
     before = table.read_bytes()
     write(Path(), "dicom/more.dcm", radiograph(chest(seed=9)))
     done = run("components.inventory", "siim_acr", limit=500)
-    assert (done.returncode, done.stderr) == (75, FULL)
+    assert (done.returncode, done.stderr) == (75, FULL.replace("full;", f"full for {table};"))
     assert table.read_bytes() == before
     done = run("components.ingest", "siim_acr", limit=3000)
     assert (done.returncode, done.stderr.splitlines(keepends=True)[-1]) == (75, FULL)

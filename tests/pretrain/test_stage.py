@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,33 @@ def test_figures_that_cannot_be_written_cost_no_training(
     with monkeypatch.context() as patch:
         patch.setattr(command, "write_json", full)
         assert command.guarded(lambda: command.run_stage("pretrain", run, None)) == command.TRY_AGAIN
+    said = capsys.readouterr().err
+    assert "try again: the disk is full for metrics/pretrain.json; what stood there before is as it was" in said
     first = outputs(workspace)
     assert command.guarded(lambda: command.run_stage("pretrain", run, None)) == 0
     assert "going on after step 21 of 21" in capsys.readouterr().err
     assert outputs(workspace) == first
     assert not list(Path("state").rglob("step-*"))
+
+
+def test_a_run_that_goes_on_has_the_curve_from_its_beginning(
+    workspace: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: dict[int, dict[str, float]] = {}
+
+    def note(self: StageRun, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        for step, row in rows:
+            logged.setdefault(step, {}).update(row)
+
+    params = settings(repository).pretrain
+    examples = read_examples(paths.IMAGES / "mimic_cxr", paths.FINDINGS / "labels.npz", "ignore")
+    model, state = build_model(params), Path("kept")
+    rows = train(model, params, examples, state).history.rows
+    monkeypatch.setattr(StageRun, "log_history", note)
+    train(model, params, examples, state)
+    for row in rows:
+        given = {name: value for name, value in row.items() if name not in ("step", "epoch")}
+        assert given.items() <= logged[int(row["step"])].items()
 
 
 def test_an_unfinished_training_is_of_the_code_that_the_graph_names(repository: Path) -> None:

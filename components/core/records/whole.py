@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all: written under a temporary name beside their place, then renamed."""
 
+import errno
 import glob
 import json
 import os
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def _temporary(path: Path) -> Path:
@@ -58,6 +61,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Raises:
         ValueError: something that is no plain file stands there: a folder, a pipe, a terminal.
+        OSError: the disk is full; the error then names `path`, also where the system told no name.
     """
     if (path.exists() and not path.is_file()) or (path.is_symlink() and not path.exists()):
         raise ValueError(f"{path} is not a file that could be replaced")
@@ -65,6 +69,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in DISK_FULL and error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
