@@ -27,7 +27,7 @@ class Labels:
         uncertain: what an uncertain mention counts as: ignore, present, absent or soft.
 
     Raises:
-        ValueError: a value is not 0, 1 or 2, or a cell lies outside the tensor.
+        ValueError: a value is not 0, 1 or 2, a cell lies outside the tensor, or a study or a cell is listed twice.
     """
 
     def __init__(self, labels: StudyLabels, uncertain: str) -> None:
@@ -36,6 +36,7 @@ class Labels:
             raise ValueError("the label tensor holds values other than 0, 1 and 2: run reports again")
         if ((labels.cells < 0) | (labels.cells >= limits)).any():
             raise ValueError("the label tensor holds cells of studies or terms that do not exist: run reports again")
+        labels.refuse_repeats()
         order = np.lexsort((labels.cells[:, 2], labels.cells[:, 1], labels.cells[:, 0]))
         self.cells = labels.cells[order]
         self.values = np.where(labels.values == UNCERTAIN, MEANING_OF_UNCERTAIN[uncertain], labels.values)[order]

@@ -91,6 +91,9 @@ def test_labels_that_do_not_exist_are_refused() -> None:
     outside = StudyLabels(("first",), np.array([[0, len(ANATOMIES), 0]], np.int32), np.array([1], np.int8))
     with pytest.raises(ValueError, match="do not exist"):
         Labels(outside, "ignore")
+    twice = StudyLabels(("first", "first"), outside.cells[:0], outside.values[:0])
+    with pytest.raises(ValueError, match="lists the study first twice"):
+        Labels(twice, "ignore")
 
 
 def test_a_term_counts_once_a_study(workspace: Path) -> None:

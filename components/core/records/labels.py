@@ -52,8 +52,7 @@ class StudyLabels:
         """Read what `write` wrote.
 
         Raises:
-            ValueError: the file is missing or corrupt, was made with another vocabulary or version, or lists a study or
-                a cell twice.
+            ValueError: the file is missing or corrupt, or was made with another vocabulary or version.
         """
         if not path.is_file():
             raise ValueError(f"{path} does not exist: run reports first")
@@ -74,7 +73,7 @@ class StudyLabels:
         return labels
 
     def _fault(self) -> str | None:
-        """Why no one can tell what the labels say; None where one can."""
+        """Which array has not the form that `write` gives it; None where all have."""
         if not all(isinstance(name, str) for name in self.study_ids):
             return "has study ids that are no texts"
         for name, array in (("cells", self.cells), ("values", self.values)):
@@ -82,20 +81,32 @@ class StudyLabels:
                 return f"has {name} of type {array.dtype}, where whole numbers are expected"
         if self.values.ndim != 1 or self.cells.shape != (len(self.values), 3):
             return f"has values {self.values.shape} for cells {self.cells.shape}"
+        return None
+
+    def refuse_repeats(self) -> None:
+        """Refuse labels that say two things of one place; `read` does not, so that the quality gate can name them.
+
+        Raises:
+            ValueError: a study or a cell is listed twice.
+        """
         if len(set(self.study_ids)) < len(self.study_ids):
-            return f"lists the study {Counter(self.study_ids).most_common(1)[0][0]} twice"
+            study = Counter(self.study_ids).most_common(1)[0][0]
+            raise ValueError(f"the label tensor lists the study {study} twice: run reports again")
         ordered = self.cells[np.lexsort(self.cells.T)]
         again = (ordered[1:] == ordered[:-1]).all(1)
         if again.any():
-            return f"lists the cell {ordered[1:][again][0].tolist()} (study, anatomy, pathology) twice"
-        return None
+            cell = ordered[1:][again][0].tolist()
+            raise ValueError(
+                f"the label tensor lists the cell {cell} (study, anatomy, pathology) twice: run reports again"
+            )
 
     def dense(self, study_ids: Sequence[str]) -> npt.NDArray[np.int8]:
         """The tensor M, int8 [B, A, P], of the given studies, in their order.
 
         Raises:
-            ValueError: a study is not among the labels.
+            ValueError: a study is not among the labels, or a study or a cell is listed twice.
         """
+        self.refuse_repeats()
         position = {name: index for index, name in enumerate(self.study_ids)}
         missing = [name for name in study_ids if name not in position]
         if missing:

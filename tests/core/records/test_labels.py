@@ -1,6 +1,7 @@
 """The label tensor: sparse on disk, the same dense, and never mixed up between studies."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,17 +68,13 @@ def test_another_vocabulary_and_a_missing_file_are_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"study_ids": np.array(["s1", "s2", "s1"])}, "lists the study s1 twice"),
         ({"study_ids": np.arange(3)}, "has study ids that are no texts"),
-        ({"cells": LABELS.cells[[0, 1, 0]]}, rf"lists the cell \[0, {PLEURA}, {EFFUSION}\] .* twice"),
         ({"cells": LABELS.cells.astype(np.float32)}, "has cells of type float32, where whole numbers are expected"),
         ({"values": LABELS.values == PRESENT}, "has values of type bool, where whole numbers are expected"),
         ({"values": np.array(PRESENT), "cells": LABELS.cells[0]}, r"has values \(\) for cells \(3,\)"),
     ],
 )
-def test_labels_that_can_be_read_in_two_ways_are_refused(
-    tmp_path: Path, changes: dict[str, np.ndarray], sentence: str
-) -> None:
+def test_arrays_of_another_form_are_refused(tmp_path: Path, changes: dict[str, np.ndarray], sentence: str) -> None:
     path = tmp_path / "a.npz"
     LABELS.write(path)
     with np.load(path) as arrays:
@@ -85,6 +82,13 @@ def test_labels_that_can_be_read_in_two_ways_are_refused(
     np.savez(path, **{**tables, **changes})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=rf"a\.npz {sentence}: run reports again$"):
         StudyLabels.read(path)
+
+
+def test_labels_that_say_two_things_of_one_place_are_refused() -> None:
+    with pytest.raises(ValueError, match="the label tensor lists the study s1 twice"):
+        replace(LABELS, study_ids=("s1", "s2", "s1")).dense(["s1"])
+    with pytest.raises(ValueError, match=rf"lists the cell \[0, {PLEURA}, {EFFUSION}\] .* twice"):
+        replace(LABELS, cells=LABELS.cells[[0, 1, 0]]).dense(["s1"])
 
 
 @pytest.mark.parametrize("fault", ["cut short", "empty", "no archive", "a table lost", "a value lost"])
