@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK
 
 import yaml
 
@@ -234,9 +235,21 @@ def share_key(user: int, group: int) -> None:
         key.chmod(0o640)
 
 
-def hand_over(stage: Stage, container: Container) -> None:
-    """Make a container's folders, and where root starts it, give its user what it writes, and let it read the key.
+def _open_to(group: int, path: Path) -> None:
+    """Let a group read a file, or list a folder, unless everybody may: Airflow's tasks make files for their owner."""
+    found = path.lstat()
+    wanted = 0o5 if S_ISDIR(found.st_mode) else 0o4
+    if S_ISLNK(found.st_mode) or found.st_mode & wanted == wanted:
+        return
+    if found.st_gid != group:
+        os.chown(path, -1, group)
+    path.chmod(found.st_mode | wanted << 3)
 
+
+def hand_over(stage: Stage, container: Container) -> None:
+    """Make a container's folders, and where root starts it, give its user what it writes, and let it read the rest.
+
+    The rest is the workspace, its repository and the key.
     The workspace's own folder stays its owner's and is opened to the user's group: git trusts no repository of others.
 
     Raises:
@@ -251,6 +264,10 @@ def hand_over(stage: Stage, container: Container) -> None:
         for shared in (container.folder, (container.folder / STATE).parent):
             os.chown(shared, -1, group)
             shared.chmod(shared.stat().st_mode | 0o070)
+        read = (container.folder, *(mounted.path for mounted in container.mounts if mounted.path.name == ".git"))
+        for path in (path for top in read for path in _within(top)):
+            with suppress(FileNotFoundError):
+                _open_to(group, path)
         for path in (path for top in _written(stage, container) for path in _within(top)):
             with suppress(FileNotFoundError):  # another stage of the workspace has removed it
                 if path.lstat().st_uid != user:

@@ -139,6 +139,24 @@ def test_root_hands_over_what_the_stage_writes_and_nothing_else(workspace: Path,
     assert (key.st_uid, key.st_gid, key.st_mode & 0o777) == (0, 1000, 0o640)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand files over")
+def test_what_root_has_made_for_itself_alone_is_read_through_the_group(workspace: Path, repository: Path) -> None:
+    key_file().write_text("0" * 64, encoding="ascii")
+    code, head = workspace / "pipelines", workspace.parents[1] / ".git/worktrees/one/HEAD"
+    for folder in (code, head.parent):
+        folder.mkdir(parents=True)
+    for file in (head, code / "__main__.py", workspace / "params.yaml"):
+        file.touch()
+        file.chmod(0o600)
+    code.chmod(0o700)
+    (code / "away").symlink_to(workspace.parents[2] / "nowhere")
+    listing = stage(repository, "inventory@mimic_cxr")
+    hand_over(listing, container(workspace, listing))
+    for path, mode in ((head, 0o640), (code / "__main__.py", 0o640), (workspace / "params.yaml", 0o640), (code, 0o750)):
+        found = path.stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, 1000, mode), path
+
+
 def test_no_key_is_refused(workspace: Path, repository: Path) -> None:
     listing = stage(repository, "inventory@mimic_cxr")
     with pytest.raises(ValueError, match=r"no pseudonym key at .*: make one with `make setup`"):

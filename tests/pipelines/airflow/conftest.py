@@ -10,6 +10,7 @@ import pytest
 from tests.finished_run import Finished
 from tests.pipelines.airflow.stack import Stack, running_stack
 
+PAGE_SECONDS = 180.0  # other tests have the cores, too
 CHROMIUM_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -33,6 +34,7 @@ def page(stack: Stack) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_OPTIONS)
         opened = browser.new_page(viewport={"width": 1500, "height": 1000})
+        opened.set_default_timeout(1000 * PAGE_SECONDS)
         opened.goto(stack.services.airflow)
         opened.fill("input[name=username]", "admin")
         opened.fill("input[name=password]", stack.services.password())
