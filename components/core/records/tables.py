@@ -322,8 +322,10 @@ def read_arrow(path: Path, schema: str) -> pa.Table:
         raise ValueError(f"{path} does not exist: run the stage that makes it first")
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet table: {error}") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system; Arrow's own, of damaged pages, have no number
+        raise ValueError(f"{path} is not a Parquet table, or corrupt: {' '.join(str(error).split())[:200]}") from None
     metadata = table.schema.metadata or {}
     found = (metadata.get(b"schema", b"").decode(), metadata.get(b"schema_version", b"").decode())
     if found != (schema, VERSION):

@@ -60,6 +60,16 @@ def test_another_schema_and_another_version_are_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "o.parquet", "findings")
 
 
+def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_table(path, [{**ROW, "study_id": f"s{number}"} for number in range(500)], "findings")
+    content = path.read_bytes()
+    path.write_bytes(content[:300] + b"\xff" * 100 + content[400:])
+    with pytest.raises(ValueError, match=r"t\.parquet is not a Parquet table, or corrupt: ") as refusal:
+        read_table(path, "findings")
+    assert "\n" not in str(refusal.value)
+
+
 def test_a_file_without_a_column_of_its_schema_is_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "t.parquet", [ROW], "findings")
     pq.write_table(pq.read_table(tmp_path / "t.parquet").drop_columns(["cue", "end"]), tmp_path / "t.parquet")
