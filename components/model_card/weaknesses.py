@@ -44,6 +44,11 @@ def _of_zero_shot(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
         ]  # fmt: skip
         if astray:
             yield f"{one.dataset}: pointed at worse than the mean position of the finding: {', '.join(astray)}."
+        if one.grounding.dice.difference.verdict == "worse":
+            yield (
+                f"{one.dataset}: the maps overlap with places less than the mean mask of each finding does, a "
+                f"difference in Dice of {one.grounding.dice.difference}."
+            )
         if one.left_out:
             yield f"{one.dataset}: too few cases for any figure (positives of all): {', '.join(one.left_out)}."
         if one.not_served:
