@@ -64,7 +64,7 @@ def server(s3: RealS3Server, postgres: PostgresServer, tmp_path_factory: pytest.
         yield address
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
         postgres.sql(["DROP DATABASE mlflow WITH (FORCE)", "DROP ROLE mlflow"])
 
 

@@ -56,7 +56,7 @@ def running(checkout: Path, docker_engine: Any) -> Iterator[tuple[subprocess.Pop
     launcher = subprocess.Popen(command, cwd=checkout)
     label = {"label": f"medslip.workspace={checkout}"}
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not (found := docker_engine.containers(filters=label)):
             assert launcher.poll() is None
             assert time.monotonic() < deadline
@@ -64,7 +64,7 @@ def running(checkout: Path, docker_engine: Any) -> Iterator[tuple[subprocess.Pop
         yield launcher, docker_engine.inspect_container(found[0]["Id"])
     finally:
         launcher.terminate()
-        launcher.wait(30)
+        launcher.wait(120)
     assert docker_engine.containers(all=True, filters=label) == []
 
 
@@ -77,7 +77,7 @@ def test_a_running_stage_is_sealed_and_ends_with_its_launcher(running: Any) -> N
     assert host["Memory"] == 4 * 2**30
     assert not any("docker.sock" in mount["Source"] for mount in told["Mounts"])
     launcher.send_signal(signal.SIGTERM)
-    assert launcher.wait(30) == 130
+    assert launcher.wait(120) == 130
 
 
 def files_of(root: Path, folder: str) -> dict[str, bytes]:

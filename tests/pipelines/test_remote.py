@@ -132,7 +132,7 @@ def test_a_store_that_stops_in_the_middle_of_a_push_loses_nothing(
 ) -> None:
     command = [sys.executable, "-m", "pipelines", "publish", "--workspace", str(workspace)]
     pushing = subprocess.Popen(command, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not objects(client):
         assert pushing.poll() is None
         assert time.monotonic() < deadline

@@ -43,7 +43,7 @@ def test_stopping_what_does_not_run_is_fine(tmp_path: Path) -> None:
 
 
 def wait_for(path: Path) -> int:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (path.is_file() and path.read_text(encoding="ascii").strip()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

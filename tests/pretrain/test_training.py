@@ -126,7 +126,7 @@ def test_killed_and_told_to_stop_it_ends_as_if_it_had_not_been(workspace: Path, 
                 time.sleep(0.005)
             time.sleep(random.uniform(0, 0.3))
             process.send_signal(signal.SIGKILL if number == 0 else signal.SIGTERM)
-            errors = process.communicate(timeout=60)[1]
+            errors = process.communicate(timeout=300)[1]
         assert process.returncode == wanted, errors
     assert "the same command goes on from there" in errors
     assert "going on after step" in errors
@@ -166,7 +166,7 @@ def test_told_to_stop_before_there_is_a_step_it_asks_to_be_tried_again(workspace
             assert process.poll() is None
             time.sleep(0.005)
         process.terminate()
-        errors = process.communicate(timeout=60)[1]
+        errors = process.communicate(timeout=300)[1]
     assert (process.returncode, errors) == (
         75, "try again: told to stop; the same command goes on from what has been kept\n"
     )  # fmt: skip

@@ -76,13 +76,13 @@ def test_a_command_ends_with_its_task(tmp_path: Path, repository: Path, sign: si
     task = subprocess.Popen(
         [sys.executable, "-c", TASK, str(tmp_path)], env={**os.environ, "MEDSLIP_PYTHON": str(python)}, cwd=repository
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text(encoding="ascii").strip():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     child = int((tmp_path / "pid").read_text(encoding="ascii"))
     task.send_signal(sign)
-    task.wait(30)
+    task.wait(120)
     while started(child) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.05)

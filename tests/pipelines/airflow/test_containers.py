@@ -47,5 +47,5 @@ def test_a_run_that_is_cancelled_takes_its_container_along(stack: Stack, docker_
     run = stack.trigger(runner="docker", force=["phantom"])
     first_container(docker_engine, run)
     stack.fail(run)
-    until(lambda: not containers(docker_engine, run), "the end of the container", 60)
+    until(lambda: not containers(docker_engine, run), "the end of the container", 180)
     assert stack.state(run) == "failed"

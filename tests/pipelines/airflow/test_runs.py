@@ -153,9 +153,9 @@ def test_a_run_that_is_cancelled_cleared_and_loses_its_scheduler_ends_green(
     until(lambda: stack.stage_runs(run, "pretrain"), "pretrain")
     assert stack.processes_in(stack.workspace(run))
     stack.fail(run)
-    until(lambda: not stack.processes_in(stack.workspace(run)), "the end of the stage's processes", 60)
+    until(lambda: not stack.processes_in(stack.workspace(run)), "the end of the stage's processes", 180)
     assert stack.state(run) == "failed"
-    until(lambda: parent_of(client, run).info.status == "KILLED", "MLflow to know of it", 60)
+    until(lambda: parent_of(client, run).info.status == "KILLED", "MLflow to know of it", 180)
     clear = {"dag_run_id": run, "task_ids": ["pretrain"], "include_downstream": True, "only_failed": False}
     stack.client.post(f"/dags/{DAG}/clearTaskInstances", {**clear, "dry_run": False})
     until(lambda: stack.stage_runs(run, "pretrain"), "pretrain again")
@@ -176,7 +176,7 @@ def test_a_lost_stage_is_tried_again(stack: Stack) -> None:
     until(lambda: stack.stage_runs(run, "knowledge"), "knowledge")
     group = read_json(stack.workspace(run) / ".state/stages/knowledge/group")["group"][0]
     os.killpg(group, 9)  # as the kernel does when memory is short
-    until(lambda: stack.states(run)["knowledge"] == "up_for_retry", "the retry", 60)
+    until(lambda: stack.states(run)["knowledge"] == "up_for_retry", "the retry", 180)
     until(lambda: stack.states(run)["knowledge"] == "success", "the second try")
     assert stack.task(run, "knowledge")["try_number"] == 2
     stack.fail(run)
@@ -202,7 +202,7 @@ def test_new_images_start_a_run_and_few_or_none_do_not(stack: Stack) -> None:
 
     stack.client.patch("/dags/medslip_arrivals", {"is_paused": False})
     assert look(stack) == "success"
-    first = until(started_by_assets, "the run that the asset starts", 60)
+    first = until(started_by_assets, "the run that the asset starts", 180)
     assert look(stack) == "skipped"
     before, params = counts(stack), (stack.folder / "params.yaml").read_text(encoding="utf-8")
     try:
@@ -210,7 +210,7 @@ def test_new_images_start_a_run_and_few_or_none_do_not(stack: Stack) -> None:
         assert look(stack) == "skipped"  # three more, not more than three
         stack.set_params("rsna_pneumonia: 44")
         assert look(stack) == "success"
-        runs = until(lambda: len(started_by_assets()) > len(first) and started_by_assets(), "the second run", 60)
+        runs = until(lambda: len(started_by_assets()) > len(first) and started_by_assets(), "the second run", 180)
     finally:
         (stack.folder / "params.yaml").write_text(params, encoding="utf-8")
         stack.client.patch("/dags/medslip_arrivals", {"is_paused": True})
@@ -219,7 +219,7 @@ def test_new_images_start_a_run_and_few_or_none_do_not(stack: Stack) -> None:
         stack.fail(run["dag_run_id"])
     for run in runs:
         folder = stack.workspace(run["dag_run_id"])
-        until(lambda folder=folder: not stack.processes_in(folder), "the end of the run", 60)
+        until(lambda folder=folder: not stack.processes_in(folder), "the end of the run", 180)
 
 
 def test_services_are_on_loopback_only_and_their_secrets_are_the_users(stack: Stack) -> None:
