@@ -15,7 +15,7 @@ CORE = "components.core"
 SHELL = {
     "components/core/checkpoints.py": "keeps what a training has done until it is finished",
     "components/core/command.py": "reads the command line and reports how a stage ended",
-    "components/core/devices.py": "says where a stage computes",
+    "components/core/devices.py": "says where a stage computes, and so in which precision",
     "components/core/explain.py": "words what params.py refuses",
     "components/core/params.py": "checks values that DVC tracks one by one",
     "components/core/paths.py": "repeats the paths that dvc.yaml declares",

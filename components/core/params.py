@@ -224,6 +224,9 @@ class Objective(Section):
     mends: Mends = Field(description="Each departure from the published form; only where fidelity is improved.")
 
 
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
+
 class Variations(Section):
     """How a training image is varied: one affine map and a grey-level curve."""
 
@@ -252,7 +255,7 @@ class Pretrain(Section):
     train: bool = Field(description="Whether it is trained; false takes the model of init as it is.")
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of weights, order, augmentation and negatives.")
     threads: int = Field(ge=1, le=256, description="CPU threads: equal threads, equal bytes.")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(description="Lightning's name of the precision.")
+    precision: Precision = Field(description="bf16-mixed, 32-true or 16-mixed; auto is the first where it is native.")
     image_size: int = Field(ge=32, le=2048, multiple_of=16, description="Side of the images that enter the model.")
     channels_last: bool = Field(description="Whether convolutions keep channels last in memory, which is faster.")
     compile: bool = Field(description="Whether torch.compile makes the model faster, after minutes of its own.")
@@ -347,7 +350,7 @@ class Finetune(Section):
     weight_decay: float = Field(ge=0, le=1, description="Weight decay.")
     augmentation: Variations
     patience: int = Field(ge=1, le=1000, description="Looks at the validation split without a gain before stopping.")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(description="Lightning's name of the precision.")
+    precision: Precision = Field(description="bf16-mixed, 32-true or 16-mixed; auto is the first where it is native.")
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of subsets, weights and order.")
     threads: int = Field(ge=1, le=256, description="CPU threads.")
     bootstrap: int = Field(ge=100, le=100_000, description="Bootstrap samples over patients.")

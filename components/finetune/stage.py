@@ -9,6 +9,7 @@ from torch import nn
 from components.core import augmentation, metrics, paths, records, vocabulary
 from components.core import model as model_room
 from components.core.checkpoints import code_in, digest_of
+from components.core.devices import device, precision_of
 from components.core.metrics.classification import undefined
 from components.core.metrics.estimate import rounded
 from components.core.model import VisionLanguageModel, load
@@ -169,7 +170,8 @@ def run(params: Params, name: str) -> dict[str, Any]:
         ValueError: the task is not one of finetune.tasks, an input is missing, or a split has no labels.
         TryAgain: TERM came; what has been done is kept.
     """
-    settings = params.finetune
+    precision = precision_of(params.finetune.precision, device())
+    settings = params.finetune.model_copy(update={"precision": precision})
     if name not in settings.tasks:
         raise ValueError(f"{name!r} is not one of finetune.tasks ({', '.join(settings.tasks)})")
     torch.set_num_threads(settings.threads)
@@ -182,6 +184,7 @@ def run(params: Params, name: str) -> dict[str, Any]:
     figures = {
         "kind": task.kind,
         "dataset": settings.tasks[name].dataset,
+        "precision": settings.precision,
         "headline": KINDS[task.kind].HEADLINE,
         "classes": list(task.labelled.classes),
         "images": {split: task.labelled.split(split).counts() for split in SPLITS},

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from components.core import augmentation, metrics, paths, records, tracking, vocabulary
 from components.core import model as model_room
 from components.core.checkpoints import Checkpoints, code_in, digest_of
-from components.core.devices import device, node_count, process_count
+from components.core.devices import device, node_count, precision_of, process_count
 from components.core.model import OF_TRAINING, Config, VisionLanguageModel, build, load, mends_of, save
 from components.core.model.terms import terms_of_training
 from components.core.params import Params, Pretrain
@@ -190,6 +190,7 @@ def figures_of(training: Training, examples: Examples) -> dict[str, Any]:
         "validate": _sizes(examples.validate),
         "left_out": examples.left_out,
         "steps": training.order.steps,
+        "precision": training.settings.precision,
         "parameters": sum(parameter.numel() for parameter in training.task.model.parameters()),
     }
 
@@ -200,7 +201,8 @@ def trained(settings: Pretrain) -> tuple[Training, Examples, Path]:
     images = paths.IMAGES / settings.dataset
     examples = read_examples(images, LABELS, settings.uncertain)
     model = build_model(settings)
-    settings = settings.model_copy(update={"image_size": model.config.image_size})
+    precision = precision_of(settings.precision, device())
+    settings = settings.model_copy(update={"image_size": model.config.image_size, "precision": precision})
     state = state_of(settings, images, examples)
     return train(model, settings, examples, state), examples, state
 

@@ -43,7 +43,7 @@ def changed(content: Any, path: str, value: Any) -> Any:
         ("pretrain.learning_rate", "1e-3", '"1e-3" is not allowed; it must be a number above 0 and at most 1; YAML '
          "reads it as a text, write 0.001"),
         ("pretrain.learning_rate", float("nan"), "NaN is not allowed; it must be a number above 0 and at most 1"),
-        ("pretrain.precision", "half", '"half" is not allowed; it must be one of 32-true, bf16-mixed, 16-mixed'),
+        ("pretrain.precision", "half", '"half" is not allowed; it must be one of auto, 32-true, bf16-mixed, 16-mixed'),
         ("pretrain.model.trunk.depths.1", "x", '"x" is not allowed; it must be a whole number at least 1 and at most '
          "200"),
         ("datasets.mimic_cxr.layout", "nih", '"nih" is not allowed; it must be one of mimic_cxr, rsna_pneumonia'),
