@@ -5,19 +5,31 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-COSTLY = ("tests/docker/", "tests/pipelines/airflow/", "tests/test_learning.py", "tests/test_pipeline.py")
+COSTLY = {
+    "tests/pipelines/airflow/": "services",
+    "tests/test_learning.py": "services",
+    "tests/test_pipeline.py": "services",
+    "tests/docker/": "containers",
+}
+
+
+def scope_of(nodeid: str) -> str:
+    """The name of what goes to one process as a whole."""
+    return next((name for start, name in COSTLY.items() if nodeid.startswith(start)), nodeid.split("::")[0])
 
 
 class ByFile(LoadScopeScheduling):
-    """Hands out files, but the costly ones, whose fixtures are made once, to one process."""
+    """Hands out files, and the costly ones together, whose fixtures are then made once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "costly" if nodeid.startswith(COSTLY) else nodeid.split("::")[0]
+        return scope_of(nodeid)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    items.sort(key=lambda item: not item.nodeid.startswith(COSTLY))
+    last = len(COSTLY)
+    rank = {name: place for place, name in enumerate(COSTLY.values())}
+    items.sort(key=lambda item: rank.get(scope_of(item.nodeid), last))
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> ByFile:
