@@ -4,7 +4,6 @@ Files of torchvision (`layer1.0.conv1.weight`) and of transformers (`resnet.enco
 safetensors or as a pickle of tensors alone. The fourth stage and the classifier have no place in the trunk.
 """
 
-import pickle
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from components.core.model.checkpoint import refuse_not_finite
 from components.core.model.trunk import Trunk
+from components.core.tensors import read_pickled
 
 UNUSED = re.compile(r"(layer4|fc|encoder\.stages\.3|classifier)\.")
 OUTER = re.compile(r"^(module\.|resnet\.|backbone\.|model\.)+")
@@ -27,11 +27,6 @@ RENAMED = (
     (re.compile(r"^layer(\d)\.(\d+)\.conv(\d)\."), r"encoder.stages.\1.layers.\2.layer.\3.convolution."),
     (re.compile(r"^layer(\d)\.(\d+)\.bn(\d)\."), r"encoder.stages.\1.layers.\2.layer.\3.normalization."),
 )
-# What torch.load raises for a file that is no checkpoint, or a damaged one.
-UNREADABLE = (
-    pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError,
-    AttributeError, TypeError,
-)  # fmt: skip
 COUNTED_FROM_ONE = re.compile(r"(?<=encoder\.stages\.)\d|(?<=\.layer\.)\d")
 
 
@@ -47,8 +42,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         content = load_file(path)
     except SafetensorError:
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except UNREADABLE:
+            content = read_pickled(path)
+        except ValueError:
             raise ValueError(
                 f"finetune.imagenet: {path} is neither safetensors nor a pickle of tensors alone"
             ) from None

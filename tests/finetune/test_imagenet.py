@@ -91,6 +91,12 @@ def test_a_file_that_is_none_is_refused(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-100])  # cut short
     with pytest.raises(ValueError, match="neither safetensors nor a pickle of tensors alone"):
         load_imagenet(trunk_of(1), path)
+    torch.save(torchvision_names(trunk_of(1)), path)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1  # of a weight: torch itself would read it
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="neither safetensors nor a pickle of tensors alone"):
+        load_imagenet(trunk_of(1), path)
     for content, sentence in (
         ({1: torch.zeros(1)}, "no names of tensors"),
         ({"conv1.weight": 3}, "dense tensors"),

@@ -3,10 +3,6 @@
 Source: the checkpoints of Fan et al., arXiv 2403.10635: a torch pickle, `{"model": state_dict, …}`.
 """
 
-import pickle
-import re
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,7 @@ from components.core.model.form import VisionLanguageModel
 from components.core.model.medslip import MedSLIP
 from components.core.params import Mends, Model, Trunk
 from components.core.records.whole import whole_file
+from components.core.tensors import read_pickled
 
 SIZES = Model(
     trunk=Trunk(depths=(3, 4, 6), hidden_sizes=(256, 512, 1024), embedding_size=64, layer_type="bottleneck"),
@@ -85,15 +82,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ValueError(f"{path} is not a file: give a published checkpoint")
-    _refuse_damage(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = f"it asks for {found.group(1)}, and code is never run" if found else "it is no torch checkpoint"
-        raise ValueError(f"{path} is not read, since only tensors and plain values are: {reason}") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is corrupt or cut short: {' '.join(str(error).split())[:200]}") from None
+    content = read_pickled(path)
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(key, str) for key in state):
         raise ValueError(f'{path} holds no state_dict: {{"model": state_dict}} or a bare state_dict is allowed')
@@ -101,19 +90,6 @@ def read_published(path: Path) -> dict[str, Tensor]:
     if odd:
         raise ValueError(f"{path} holds no state_dict: {odd[0]} is {type(state[odd[0]]).__name__}, not a tensor")
     return _under_published_names(state, path)
-
-
-def _refuse_damage(path: Path) -> None:
-    """Torch does not look at the checksums of a checkpoint that is a zip archive."""
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise ValueError(f"{path} is corrupt or cut short: {error}") from None
-    if broken is not None:
-        raise ValueError(f"{path} is corrupt: the checksum of {broken} does not fit")
 
 
 def _under_published_names(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
