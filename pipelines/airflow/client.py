@@ -1,6 +1,8 @@
 """A client of Airflow's REST API: what the terminal and the tests use as a browser does."""
 
 import json
+import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -8,6 +10,7 @@ from urllib.parse import quote
 import requests
 
 SECONDS = 90.0  # an answer may wait for SQLite's lock, as long as services.py allows, and a while longer
+TRIES, PAUSE = 5, 1.0  # of a request whose transaction the database took back, and seconds between them
 
 
 class Refused(ValueError):
@@ -48,13 +51,14 @@ class Client:
         return cls(address, user, password)
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self.session.request(method, self.address + path, json=body, timeout=SECONDS)
-        if answer.status_code >= 400:
-            try:
-                reason = answer.json().get("detail", answer.text)
-            except ValueError:
-                reason = answer.text
-            raise Refused(f"{reason}" if isinstance(reason, str) else json.dumps(reason))
+        for attempt in range(1, TRIES + 1):
+            answer = self.session.request(method, self.address + path, json=body, timeout=SECONDS)
+            if answer.status_code < HTTPStatus.BAD_REQUEST:
+                break
+            reason = _reason(answer)
+            if attempt == TRIES or not _taken_back(answer.status_code, reason):
+                raise Refused(reason if isinstance(reason, str) else json.dumps(reason))
+            time.sleep(PAUSE)
         return answer.json() if answer.content else None
 
     def get(self, path: str) -> Any:
@@ -91,6 +95,20 @@ class Client:
         path = f"{run_path(dag, run)}/taskInstances/{task['task_id']}/logs/{max(task['try_number'], 1)}"
         answer = self.get(f"{path}?map_index={task['map_index']}&full_content=true")
         return "\n".join(text for line in answer["content"] for text in _texts(line))
+
+
+def _reason(answer: requests.Response) -> Any:
+    """Why Airflow says no: a sentence, or what it knows by names."""
+    try:
+        return answer.json().get("detail", answer.text)
+    except ValueError:
+        return answer.text
+
+
+def _taken_back(status: int, reason: Any) -> bool:
+    """Whether nothing of a request was kept, as where SQLite finds that another has written since it began to read."""
+    named = reason.get("reason") if isinstance(reason, dict) else None
+    return status == HTTPStatus.INTERNAL_SERVER_ERROR and named == "Database error"
 
 
 def _texts(line: Any) -> list[str]:
