@@ -13,6 +13,7 @@ FINDINGS = Path("data/findings")
 QUALITY = Path("data/quality")
 KNOWLEDGE = Path("models/knowledge")
 TEXT_ENCODER = KNOWLEDGE / "text_encoder"
+BOOKS = KNOWLEDGE / "books.safetensors"
 INITIAL = Path("models/initial")
 PRETRAINED = Path("models/pretrained")
 FINETUNED = Path("models/finetuned")

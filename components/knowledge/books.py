@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
+from components.core.paths import BOOKS
 from components.core.records.whole import write_json
 from components.core.tensors import write_tensors
 from components.core.text.books import Books
@@ -55,7 +56,7 @@ def write_books(folder: Path, books: Books, encoder: dict[str, Any]) -> None:
     """Write `books.safetensors` and `book.json`, which says what was encoded and by which encoder."""
     tensors = {"pathologies": books.pathologies.contiguous(), "anatomies": books.anatomies.contiguous()}
     # One key of metadata only: safetensors writes several in hash order, so that the bytes would differ.
-    write_tensors(tensors, folder / "books.safetensors", {"schema_version": VERSION})
+    write_tensors(tensors, folder / BOOKS.name, {"schema_version": VERSION})
     content = {
         "schema_version": VERSION,
         "anatomy_prompt": ANATOMY_PROMPT,

@@ -9,8 +9,6 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning.fabric import Fabric
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from components.core import augmentation, metrics, paths, records, tracking, vocabulary
 from components.core import model as model_room
@@ -21,7 +19,7 @@ from components.core.model.terms import terms_of_training
 from components.core.params import Params, Pretrain
 from components.core.records.whole import whole_file, whole_folder, write_json
 from components.core.state import remove_when_done, state_folder
-from components.core.vocabulary import ANATOMIES, PATHOLOGIES
+from components.core.text.books import Books, read_books
 from components.pretrain.examples import Examples, Split, read_examples, term_counts
 from components.pretrain.history import History
 from components.pretrain.loading import Order, TrainingImages, loaders
@@ -30,35 +28,10 @@ from components.pretrain.task import Pretraining
 from components.pretrain.training import Training
 
 INITIAL_MODEL, INITIAL_RECEIPT = paths.INITIAL / "model", paths.INITIAL / "receipt.json"
-BOOKS = paths.KNOWLEDGE / "books.safetensors"
 LABELS = paths.FINDINGS / "labels.npz"
 PLOTS = paths.PLOTS / "pretrain"
 ROOMS = (augmentation, metrics, model_room, records, vocabulary)
 CODE = (*(Path(room.__path__[0]) for room in ROOMS), Path(__file__).parent)
-
-
-def read_books(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """The books of pathologies [P, T] and anatomies [A, T].
-
-    Raises:
-        ValueError: the file is missing or corrupt, a book is not of finite floats, or they do not fit the vocabulary or
-            each other.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist: run knowledge first")
-    try:
-        books = load_file(path)
-        pathologies_PT, anatomies_AT = books["pathologies"], books["anatomies"]
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} is corrupt or lacks a book: {error}") from None
-    for name, book in (("pathologies", pathologies_PT), ("anatomies", anatomies_AT)):
-        if book.ndim != 2 or not book.is_floating_point() or not book.isfinite().all():
-            raise ValueError(f"{path}: {name} must be finite floats [terms, width]: run knowledge again")
-    if (len(pathologies_PT), len(anatomies_AT)) != (len(PATHOLOGIES), len(ANATOMIES)):
-        raise ValueError(f"{path} was made with another vocabulary: run knowledge again")
-    if pathologies_PT.shape[1] != anatomies_AT.shape[1]:
-        raise ValueError(f"{path} holds books of two text encoders, their widths differ: run knowledge again")
-    return pathologies_PT.float(), anatomies_AT.float()
 
 
 def refuse_other_model(given: Config, wanted: Config) -> None:
@@ -87,16 +60,16 @@ def build_model(settings: Pretrain) -> VisionLanguageModel:
     if given is not None and not settings.train:
         model = given
     else:
-        pathologies_PT, anatomies_AT = read_books(BOOKS) if given is None else (given.book_p_PT, given.book_a_AT)
+        books = read_books(paths.BOOKS) if given is None else Books(given.book_p_PT, given.book_a_AT)
         config = Config(
             image_size=settings.image_size,
-            text_width=pathologies_PT.shape[1],
+            text_width=books.pathologies.shape[1],
             form=settings.objective.form,
             model=settings.model,
             mends=mends_of(settings.objective),
         )
         torch.manual_seed(settings.seed)
-        model = build(config, pathologies_PT, anatomies_AT)
+        model = build(config, books.pathologies, books.anatomies)
         if given is not None:
             refuse_other_model(given.config, config)
             model.load_state_dict(given.state_dict())
@@ -106,7 +79,13 @@ def build_model(settings: Pretrain) -> VisionLanguageModel:
 
 def state_of(settings: Pretrain, images: Path, examples: Examples) -> Path:
     """The folder where an unfinished training with these inputs, parameters and code keeps its checkpoints."""
-    inputs = [images / "manifest.parquet", LABELS, BOOKS, *([INITIAL_RECEIPT] if settings.init else []), *code_in(CODE)]
+    inputs = [
+        images / "manifest.parquet",
+        LABELS,
+        paths.BOOKS,
+        *([INITIAL_RECEIPT] if settings.init else []),
+        *code_in(CODE),
+    ]
     return state_folder("pretrain") / digest_of(settings.model_dump(mode="json"), inputs, examples.shards)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from components.core import paths
@@ -24,6 +23,7 @@ from components.core.records.shards import ImageShards
 from components.core.records.tables import read_table, write_table
 from components.core.records.views import FRONTAL
 from components.core.records.whole import whole_folder
+from components.core.text.books import read_books
 from components.core.text.encoder import load_encoder
 from components.core.vocabulary import PATHOLOGIES, VISIBLE, class_map
 from components.zero_shot.classification import Judged, by_severity, figures_of
@@ -34,7 +34,6 @@ from components.zero_shot.predict import Answers, ask, batches, by_class
 from components.zero_shot.truth import Drawn, Truth, drawn_truth, label_truth, read_drawn, report_truth
 
 SPLITS = ("train", "validate", "test")
-BOOKS = paths.KNOWLEDGE / "books.safetensors"
 NEAREST_SHOWN = 3  # terms beside a new definition
 BOOK_TOLERANCE = 1e-3  # what another machine may make of the same text
 NO_PLACE = {**undefined("no class that is evaluated has a place"), "n": 0}
@@ -70,8 +69,12 @@ class Dataset:
 
 
 def understands(model: VisionLanguageModel) -> bool:
-    """Whether definitions can be put to the model: the run's text encoder must be the one that made its books."""
-    ours_AT, theirs_AT = load_file(BOOKS)["anatomies"], model.book_a_AT
+    """Whether definitions can be put to the model: the run's text encoder must be the one that made its books.
+
+    Raises:
+        ValueError: the run's books cannot be read.
+    """
+    ours_AT, theirs_AT = read_books(paths.BOOKS).anatomies, model.book_a_AT
     same = ours_AT.shape == theirs_AT.shape and torch.allclose(ours_AT, theirs_AT, atol=BOOK_TOLERANCE)
     return model.knows_text and same
 

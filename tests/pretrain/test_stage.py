@@ -20,7 +20,7 @@ from components.core.tracking import StageRun
 from components.core.vocabulary import ANATOMIES
 from components.pretrain.examples import read_examples
 from components.pretrain.loading import Order, TrainingImages, ValidationImages
-from components.pretrain.stage import BOOKS, CODE, build_model, read_books, run, state_of, train
+from components.pretrain.stage import CODE, build_model, run, state_of, train
 from components.pretrain.task import Pretraining, auroc_by_pathology, learning_rate_share, optimiser_of
 from tests.pretrain.conftest import settings
 
@@ -232,23 +232,6 @@ def test_rates_memory_and_every_term_are_tracked_and_the_time_left_is_said(
     lines = [line for line in said if line.startswith("epoch ")]
     assert len(lines) == 3
     assert all(re.search(r"step \d+/21  loss .* \d+ images/s, \d+ s left$", line) for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("anatomies", "sentence"),
-    [
-        (torch.zeros(4, 12), "was made with another vocabulary"),
-        (torch.zeros(len(ANATOMIES), 8), "holds books of two text encoders"),
-        (torch.zeros(len(ANATOMIES)), r"anatomies must be finite floats \[terms, width\]"),
-        (torch.zeros(len(ANATOMIES), 12, dtype=torch.long), r"anatomies must be finite floats \[terms, width\]"),
-        (torch.full((len(ANATOMIES), 12), torch.nan), r"anatomies must be finite floats \[terms, width\]"),
-        (torch.full((len(ANATOMIES), 12), torch.inf), r"anatomies must be finite floats \[terms, width\]"),
-    ],
-)
-def test_books_that_do_not_fit_are_refused(workspace: Path, anatomies: torch.Tensor, sentence: str) -> None:
-    write_books(anatomies=anatomies)
-    with pytest.raises(ValueError, match=rf"books\.safetensors:? {sentence}.*: run knowledge again$"):
-        read_books(BOOKS)
 
 
 def test_the_schedule_warms_up_by_steps_and_ends_at_the_final_rate(workspace: Path, repository: Path) -> None:

@@ -70,7 +70,7 @@ def test_definitions_are_put_to_a_model_whose_books_the_text_encoder_of_the_run_
     paths.KNOWLEDGE.mkdir(parents=True)
     model = workspace.untrained()
     for book_AT, known in ((model.book_a_AT + 1e-5, True), (model.book_a_AT + 0.1, False), (torch.zeros(51, 6), False)):
-        save_file({"anatomies": book_AT}, paths.KNOWLEDGE / "books.safetensors")
+        save_file({"anatomies": book_AT, "pathologies": torch.zeros(75, book_AT.shape[1])}, paths.BOOKS)
         assert understands(model) == known
 
 

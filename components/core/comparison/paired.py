@@ -4,13 +4,16 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.core.comparison.cells import SCRATCH, SEED, Figure, figures_of, shared_classes
 from components.core.comparison.table import Archive, Comparison, FigureKind, MadeOn, Row
-from components.core.metrics.estimate import DECIMALS, over_seeds
+from components.core.metrics.estimate import DECIMALS, Estimate, over_seeds
 from components.core.paths import is_synthetic
 from components.core.records.tables import read_table
 from components.core.records.whole import read_json
 
+LEAST, MOST = 0.0, 1.0  # of every figure that is compared: AUROC, Dice, IoU, a share of hits
 ByFigure = dict[tuple[str, str], dict[int, Figure]]  # (figure, cell) → seed → figure
 
 
@@ -44,7 +47,9 @@ def row_of(name: str, cell: str, figures: dict[int, Figure], reference: dict[int
     seeds = sorted(figures.keys() & reference.keys())
     mine = over_seeds([figures[seed].estimate for seed in seeds], SEED)
     gain = over_seeds([figures[seed].estimate - reference[seed].estimate for seed in seeds], SEED)
-    interval, gained = mine.figure(), gain.figure()
+    # Scaled up for few seeds, resamples may pass the ends of the figure's range, where nothing can be.
+    interval = Estimate(mine.value, np.clip(mine.samples_R, LEAST, MOST)).figure()
+    gained = gain.figure()
     low, high = gained["low"], gained["high"]
     return Row(
         cell=cell,

@@ -88,6 +88,14 @@ def test_the_start_from_scratch_is_a_cell_of_its_own(grid: Path) -> None:
     assert compared(grid / "grid", grid / "images").row("scratch", AUROC) is None
 
 
+def test_an_interval_over_unlike_seeds_stays_within_the_range_of_its_figure(grid: Path) -> None:
+    write_cell(grid / "grid/alike/7", 30.0, 0.5, 7)
+    alike = row(grid, "alike", AUROC)
+    assert alike.high == 1.0
+    assert alike.low is not None
+    assert alike.low < alike.value < alike.high
+
+
 def test_swapping_two_cells_turns_the_difference_round(grid: Path) -> None:
     before = row(grid, "worse", AUROC)
     for old, new in (("worse", "away"), ("medslip", "worse"), ("away", "medslip")):
