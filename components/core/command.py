@@ -1,6 +1,7 @@
 """What every stage's command line shares: its options, its exit statuses, its figures, its MLflow run."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -34,6 +35,7 @@ BAD_INPUT_ERRORS = (
     NotADirectoryError,
     PermissionError,
 )
+NO_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS})
 
 
 def guarded(action: Callable[[], None]) -> int:
@@ -56,6 +58,9 @@ def guarded(action: Callable[[], None]) -> int:
         print(f"try again: {error}", file=sys.stderr)
         return TRY_AGAIN
     except OSError as error:
+        if error.errno in NO_PATH:
+            print(f"error: {_sentence(error)}", file=sys.stderr)
+            return BAD_INPUT
         if error.errno not in DISK_FULL:
             raise
         where = f" for {error.filename}" if error.filename else ""

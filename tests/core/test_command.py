@@ -122,6 +122,7 @@ def test_figures_that_are_not_numbers_are_refused(workspace: Path, repository: P
         (ValueError("x"), 2),
         (FileNotFoundError("x"), 2),
         (PermissionError("x"), 2),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 2),
         (GateFailed("x"), 3),
         (TryAgain("x"), 75),
         (OSError(errno.ENOSPC, "No space left on device"), 75),

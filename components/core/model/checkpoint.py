@@ -46,8 +46,10 @@ def load(folder: Path) -> VisionLanguageModel:
         ValueError: a file is missing or corrupt, or was written with another vocabulary, other sizes or another
             version.
     """
-    if not folder.is_dir():
+    if not folder.exists():
         raise ValueError(f"{folder} does not exist: run pretrain first")
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no model, which is a folder with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     lacking = [name for name in (CONFIG, VOCABULARY, WEIGHTS) if not (folder / name).is_file()]
     if lacking:
         raise ValueError(f"{folder} is no model: {', '.join(lacking)} does not exist")

@@ -157,6 +157,9 @@ def test_a_missing_folder_names_the_stage_that_makes_it(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_model_is_called_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is no model: config\.json, vocabulary\.json, weights\.safetensors"):
         load(tmp_path)
+    (tmp_path / "weights.safetensors").touch()
+    with pytest.raises(ValueError, match=r"safetensors is no model, which is a folder with config\.json, "):
+        load(tmp_path / "weights.safetensors")
 
 
 def test_a_full_disk_is_told_from_a_defect(tmp_path: Path) -> None:
