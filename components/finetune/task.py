@@ -56,7 +56,7 @@ class Finetuning(lightning.LightningModule):
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.settings.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimiser = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
+        optimiser = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
         schedule = LambdaLR(optimiser, lambda step: learning_rate_share(step, self.steps, self.settings.fidelity))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

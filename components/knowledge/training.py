@@ -129,7 +129,7 @@ def train(corpus: Corpus, training: TextTraining, seed: int) -> Trained:
     held_out = _Texts(corpus.held_out, tokenizer)
     pathologies = _Terms({name: DEFINITIONS[name] for name in PATHOLOGIES}, tokenizer)
     anatomies = _Terms({name: ANATOMY_PROMPT.format(name=name) for name in ANATOMIES}, tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, training.learning_rate, total_steps=max(training.steps, 2), pct_start=WARMUP_SHARE
     )
