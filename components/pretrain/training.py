@@ -94,6 +94,10 @@ class Training:
         self.order.first = self.saved = state["step"]
         self.task.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        for parameter, moments in self.optimiser.state.items():
+            for name, value in moments.items():
+                if value.shape == parameter.shape:  # the fused step takes them for laid out alike
+                    moments[name] = torch.empty_like(parameter).copy_(value)
         if self.average:
             for name, weight in self.average.weights.items():
                 weight.copy_(state["average"][name])
