@@ -86,7 +86,7 @@ restore: setup ## Bring a backup back into the stack: FROM=…; REPLACE=1 loses 
 	@$(BIN)/python -m pipelines.stack restore $(FROM) $(if $(REPLACE),--replace)
 
 test: setup setup-airflow ## Run every test, in two processes
-	$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder --durations 25
 
 soak: setup setup-airflow ## Repeat the hard tests: ROUNDS=10
 	for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; $(BIN)/python -m pytest -m hard || exit 1; done

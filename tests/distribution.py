@@ -7,9 +7,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 COSTLY = {
     "tests/pipelines/airflow/": "services",
-    "tests/test_learning.py": "services",
-    "tests/test_pipeline.py": "services",
     "tests/docker/": "containers",
+    "tests/test_learning.py": "a finished run",
+    "tests/test_pipeline.py": "a finished run",
 }
 
 

@@ -7,6 +7,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 from lightning import Trainer
@@ -26,6 +27,8 @@ from components.core.trouble import TryAgain
 from components.finetune.examples import Labelled
 from components.finetune.loading import LabelledImages, ReadingOrder, TrainingOrder, loader
 from components.finetune.task import EarlyStop, Finetuning, Loss
+
+Curve = list[tuple[int, dict[str, float]]]  # a training step, and the losses at the look after it
 
 
 @dataclass(frozen=True)
@@ -73,25 +76,28 @@ class Schooling:
             ValueError: what an earlier try has left is corrupt.
         """
         finished = self.state / f"{name}.finished"
-        if not finished.is_file():
+        if finished.is_file():
+            log_curve(name, _read_finished(finished)[1])
+        else:
             try:
                 if self.told:  # between two fits; within one Lightning looks after every step
                     raise SIGTERMException
-                stop = self._train(name, network, train)
+                _write_finished(finished, *self._train(name, network, train))
             except SIGTERMException:
                 raise TryAgain("told to stop; the same command goes on from the last look") from None
-            _write_finished(finished, stop)
             (self.state / f"{name}.state").unlink(missing_ok=True)
-        best, losses = _read_finished(finished)
+        best, curve = _read_finished(finished)
         network.load_state_dict(best)
+        losses = tuple(figures["validation_loss"] for _, figures in curve)
         best_look = min(range(len(losses)), key=losses.__getitem__)
         return Fit(network.eval(), len(losses) * self.steps_a_look, (best_look + 1) * self.steps_a_look, losses)
 
-    def _train(self, name: str, network: nn.Module, train: Labelled) -> EarlyStop:
+    def _train(self, name: str, network: nn.Module, train: Labelled) -> tuple[dict[str, Tensor], Curve]:
         settings, state = self.settings, self.state / f"{name}.state"
         task = Finetuning(network, self.loss, settings, settings.epochs * self.steps_a_look)
         stop = EarlyStop(settings.patience)
-        trainer = _trainer(settings, [stop, Looks(name, stop), SaveState(state)], state.parent)
+        looks = Looks(name, stop)
+        trainer = _trainer(settings, [stop, looks, SaveState(state)], state.parent)
         trainer.fit(
             task,
             loader(
@@ -104,7 +110,7 @@ class Schooling:
             ),
             ckpt_path=state if state.is_file() else None,
         )
-        return stop
+        return stop.best, looks.curve
 
 
 def _trainer(settings: Finetune, callbacks: list[Callback], folder: Path) -> Trainer:
@@ -138,13 +144,25 @@ class SaveState(Checkpoint):
         trainer.save_checkpoint(self.path)
 
 
+def log_curve(name: str, curve: Curve) -> None:
+    """Log the losses of a fit as metrics of the stage's run."""
+    tracking.active().log_history(
+        [(step, {f"{name}.{key}": value for key, value in figures.items()}) for step, figures in curve]
+    )
+
+
 class Looks(Callback):
     """A line a look with the time left at most, and the losses as metrics of the stage's run."""
 
     def __init__(self, name: str, stop: EarlyStop) -> None:
         self.name, self.stop = name, stop
         self.losses: list[Tensor] = []
+        self.curve: Curve = []
         self.began = 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Log the looks of an earlier try, whose run in MLflow was another one."""
+        log_curve(self.name, self.curve)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock."""
@@ -169,7 +187,8 @@ class Looks(Callback):
         loss = float(sum(self.losses)) / len(self.losses)
         figures = {"loss": loss, "validation_loss": self.stop.losses[-1]}
         step = trainer.global_step
-        tracking.active().log_metrics({f"{self.name}.{key}": value for key, value in figures.items()}, step=step)
+        self.curve.append((step, figures))
+        log_curve(self.name, self.curve[-1:])
         left = (time.monotonic() - self.began) * (looks - look)
         print(
             f"{self.name}  look {look}/{looks}  step {step}  loss {loss:.3f}  validation loss "
@@ -178,17 +197,25 @@ class Looks(Callback):
             flush=True,
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """The curve so far: it belongs to the state of an unfinished training."""
+        return {"curve": self.curve}
 
-def _write_finished(path: Path, stop: EarlyStop) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in stop.best.items()}
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after it."""
+        self.curve = [(step, figures) for step, figures in state_dict["curve"]]
+
+
+def _write_finished(path: Path, best: dict[str, Tensor], curve: Curve) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in best.items()}
     with whole_file(path) as temporary:
-        write_tensors(tensors, temporary, {"validation_losses": json.dumps(stop.losses)})
+        write_tensors(tensors, temporary, {"curve": json.dumps(curve)})
 
 
-def _read_finished(path: Path) -> tuple[dict[str, Tensor], tuple[float, ...]]:
+def _read_finished(path: Path) -> tuple[dict[str, Tensor], Curve]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            return tensors, tuple(json.loads(file.metadata()["validation_losses"]))
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            return tensors, [(step, figures) for step, figures in json.loads(file.metadata()["curve"])]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is corrupt, remove it to train from this start again: {error}") from None

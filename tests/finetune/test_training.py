@@ -6,12 +6,13 @@ import torch
 from safetensors.torch import save, save_file
 
 from components.core.records.shards import ImageShards
+from components.core.tracking import StageRun
 from components.finetune.classification import masked_loss
 from components.finetune.examples import read_labelled
 from components.finetune.loading import LabelledImages, ReadingOrder, TrainingOrder
 from components.finetune.starts import new_network, starts
 from components.finetune.task import EarlyStop, Finetuning, learning_rate_share
-from components.finetune.training import Schooling
+from components.finetune.training import Looks, Schooling
 from tests import evaluation_workspace as workspace
 
 
@@ -123,6 +124,30 @@ def test_the_best_look_is_kept_and_patience_ends_the_training(repository, tmp_pa
     task.validation_loss = float("nan")
     with pytest.raises(ValueError, match=r"finetune\.learning_rate"):
         stop.on_validation_end(trainer, task)
+
+
+def test_what_an_earlier_try_has_learnt_is_in_the_run_of_the_next(repository, tmp_path, monkeypatch) -> None:
+    workspace.write_dataset(tmp_path, "rsna_pneumonia", 20, own_labels=True)
+    folder = tmp_path / "data" / "images" / "rsna_pneumonia"
+    settings = workspace.write_params(
+        tmp_path, repository, {"finetune": {"epochs": 2, "precision": "32-true"}}
+    ).finetune
+    labelled, state = read_labelled(folder, "classification"), tmp_path / "state"
+    state.mkdir()
+    schooling = Schooling(labelled, ImageShards(folder), 48, masked_loss, 1, settings, state, told=[])
+    runs: list[dict[int, dict[str, float]]] = []
+    monkeypatch.setattr(StageRun, "log_history", lambda self, rows: runs[-1].update(rows))
+    for _ in range(2):
+        runs.append({})
+        network = new_network("scratch", "classification", workspace.untrained(), 1, settings)
+        fit = schooling.fit("scratch", network, labelled)
+    assert runs[0] == runs[1]
+    assert [runs[1][step]["scratch.validation_loss"] for step in (1, 2)] == list(fit.validation_losses)
+    half = Looks("scratch", EarlyStop(patience=2))
+    half.load_state_dict({"curve": [[1, {"loss": 0.5}]]})  # as the state of an unfinished fit is read
+    runs.append({})
+    half.on_train_start(None, None)
+    assert runs[-1] == {1: {"scratch.loss": 0.5}}
 
 
 def test_a_finished_fit_that_is_corrupt_is_refused(repository, tmp_path) -> None:
