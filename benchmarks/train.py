@@ -88,8 +88,11 @@ QUICK = Sizes(
 
 
 def repeated(book_KT: Tensor, present_BQK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The labels along the width of the text, the book for every study and query, their product: [B, K, Q, T] each."""
-    labels_BKQT = present_BQK.transpose(1, 2).to(book_KT.dtype).unsqueeze(-1).repeat(1, 1, 1, book_KT.shape[1])
+    """The labels along the width of the text, the book for every study and query, their product: [B, K, Q, T] each.
+
+    The labels are float64, as the published preprocessing makes them.
+    """
+    labels_BKQT = present_BQK.transpose(1, 2).double().unsqueeze(-1).repeat(1, 1, 1, book_KT.shape[1])
     books_BKQT = book_KT[None, :, None].repeat(len(present_BQK), 1, present_BQK.shape[1], 1)
     return labels_BKQT, books_BKQT, labels_BKQT * books_BKQT
 

@@ -32,6 +32,9 @@ class Trunk(nn.Module):
                 out_features=["stage3"],
             )
         )
+        for module in self.backbone.modules():
+            if isinstance(module, nn.ReLU):  # what enters it, the backward pass never asks for
+                module.inplace = True
 
     def normalise(self, images_B1HW: Tensor) -> Tensor:
         """Grey levels 0 to 255, of any type, to three equal channels with ImageNet's mean and deviation.
