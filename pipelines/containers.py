@@ -218,21 +218,24 @@ def _written(stage: Stage, container: Container) -> Iterator[Path]:
 
 
 def share_key(user: int, group: int) -> None:
-    """Let a container's user read the pseudonym key, which stays whose it is; where that is root's, through the group.
+    """Let a container's user read the pseudonym key, and who is forgotten; where they are root's, through the group.
 
     Raises:
-        ValueError: there is no key, or that user may not read it and we are not root.
+        ValueError: there is no key, or that user may not read one of the files and we are not root.
     """
-    key = key_file().absolute()
+    key, forgotten = key_file().absolute(), forgotten_file().absolute()
     if not key.is_file():
         raise ValueError(f"no pseudonym key at {key}: make one with `make setup` or set {KEY_FILE_VARIABLE}")
-    owner = key.stat()
-    readable = owner.st_uid == user or (owner.st_gid == group and owner.st_mode & 0o040)
-    if not readable and os.geteuid() != 0:
-        raise ValueError(f"{key} is not of user {user}, whom the container runs as: chown {user}:{group} {key}")
-    if not readable:
-        os.chown(key, -1, group)
-        key.chmod(0o640)
+    for path in (key, forgotten):
+        if not path.is_file():
+            continue
+        owner = path.stat()
+        if owner.st_uid == user or (owner.st_gid == group and owner.st_mode & 0o040):
+            continue
+        if os.geteuid() != 0:
+            raise ValueError(f"{path} is not of user {user}, whom the container runs as: chown {user}:{group} {path}")
+        os.chown(path, -1, group)
+        path.chmod(0o640)
 
 
 def _open_to(group: int, path: Path) -> None:

@@ -125,7 +125,9 @@ def test_forgotten_patients_are_forgotten_in_the_container_too(workspace: Path, 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand files over")
 def test_root_hands_over_what_the_stage_writes_and_nothing_else(workspace: Path, repository: Path) -> None:
-    key_file().write_text("0" * 64, encoding="ascii")
+    for path in (key_file(), forgotten_file()):
+        path.write_text("0" * 64, encoding="ascii")
+        path.chmod(0o600)
     (workspace / "metrics").mkdir()
     (workspace / "metrics/one.json").symlink_to(workspace / "params.yaml")
     listing = stage(repository, "inventory@mimic_cxr")
@@ -135,8 +137,9 @@ def test_root_hands_over_what_the_stage_writes_and_nothing_else(workspace: Path,
     for path in (workspace, workspace / "params.yaml"):  # git trusts no repository of another
         assert path.stat().st_uid == 0
     assert (workspace.stat().st_gid, workspace.stat().st_mode & 0o070) == (1000, 0o070)
-    key = key_file().stat()  # lent through the group, never given away
-    assert (key.st_uid, key.st_gid, key.st_mode & 0o777) == (0, 1000, 0o640)
+    for path in (key_file(), forgotten_file()):  # lent through the group, never given away
+        lent = path.stat()
+        assert (lent.st_uid, lent.st_gid, lent.st_mode & 0o777) == (0, 1000, 0o640)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand files over")
