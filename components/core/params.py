@@ -18,6 +18,7 @@ Objection = Literal["modality", "body_part", "burned_in"]
 REGISTERED = "models:/"  # how MLflow names a model of its registry
 RESERVED = frozenset({"folder", "forget"})  # commands that stand where a stage's command has the dataset
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]  # as datasets have them
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Depth = Annotated[int, Field(ge=1, le=200)]
 # oneDNN's strided convolution writes past its memory where fewer than 16 channels come out, on several threads.
@@ -307,13 +308,15 @@ class ZeroShot(Section):
     bootstrap: int = Field(ge=100, le=100_000, description="Bootstrap samples over patients.")
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of the bootstrap.")
     min_positives: int = Field(
-        ge=1, le=10_000, description="Fewest positives, and negatives, of a class in the macro figure."
+        ge=1,
+        le=10_000,
+        description="Fewest patients with a positive, and with a negative, of a class that has a figure.",
     )
     min_severity: Share = Field(
         description="Drawn findings at or above it are positives of the headline: moderate is 0.5."
     )
     overlays: int = Field(ge=0, le=200, description="How many grounding overlays are drawn.")
-    open_vocabulary: dict[Name, Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
+    open_vocabulary: dict[ClassName, Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
         description="Diseases that the vocabulary lacks, each with a sentence on how it looks: asked for where a "
         "dataset has a class of that name."
     )
@@ -355,8 +358,16 @@ class Finetune(Section):
     threads: int = Field(ge=1, le=256, description="CPU threads.")
     bootstrap: int = Field(ge=100, le=100_000, description="Bootstrap samples over patients.")
     min_positives: int = Field(
-        ge=1, le=10_000, description="Fewest positives, and negatives, of a class in the macro figure."
+        ge=1,
+        le=10_000,
+        description="Fewest patients with a positive, and with a negative, of a class that has a figure.",
     )
+
+    @model_validator(mode="after")
+    def _names_a_share_once(self) -> "Finetune":
+        if len({f"{share:.6g}" for share in self.shares}) < len(self.shares):
+            raise ValueError("shares must not name one share twice")
+        return self
 
 
 class Gate(Section):

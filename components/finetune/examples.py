@@ -163,7 +163,7 @@ def missing_classes(train: Labelled, test: Labelled, least: int, needed: Sequenc
     Args:
         train: the images of a share.
         test: the images that are judged.
-        least: how many of each a figure needs among the test images.
+        least: of how many test patients a figure needs each.
         needed: what there must be of a class: positive, or positive and negative.
     """
     reasons: dict[str, str] = {}
@@ -171,9 +171,9 @@ def missing_classes(train: Labelled, test: Labelled, least: int, needed: Sequenc
     for place, name in enumerate(train.classes):
         for word in needed:
             value = VALUES[word]
-            found = int((test.truth_NC[:, place] == value).sum())
+            found = int(test.images["patient_id"][test.truth_NC[:, place] == value].nunique())
             if not (train.truth_NC[:, place] == value).any():
                 reasons.setdefault(name, f"no {word} image among the {patients} patients of the share")
             elif found < least:
-                reasons.setdefault(name, f"{found} {word} images in the test split, {least} are needed")
+                reasons.setdefault(name, f"{found} patients with a {word} image in the test split, {least} are needed")
     return reasons

@@ -68,6 +68,8 @@ class Grounding:
     pointing_chance: Estimate
     baseline: Estimate
     difference: Estimate
+    commonest: Estimate
+    difference_to_commonest: Estimate
     both_streams: Estimate
     gain_of_both: Estimate
     iou: Overlap
@@ -154,6 +156,8 @@ def _grounding(figures: Mapping[str, Any]) -> Grounding:
         pointing_chance=Estimate.of(pointing.get("chance")),
         baseline=Estimate.of(pointing.get("baseline_mean_position")),
         difference=Estimate.of(pointing.get("difference")),
+        commonest=Estimate.of(pointing.get("baseline_commonest_place")),
+        difference_to_commonest=Estimate.of(pointing.get("difference_to_commonest_place")),
         both_streams=Estimate.of(both.get("pointing_game")),
         gain_of_both=Estimate.of(both.get("gain_in_pointing")),
         iou=Overlap.of(figures["iou"]),

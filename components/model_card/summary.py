@@ -19,6 +19,7 @@ def summary_of(diagnoses: list[Diagnosis], tunings: list[Tuning]) -> dict[str, d
             "places": diagnosis.grounding.places,
             "pointing_game": diagnosis.grounding.pointing.value,
             "mean_position": diagnosis.grounding.baseline.value,
+            "commonest_place": diagnosis.grounding.commonest.value,
             "dice": diagnosis.grounding.dice.estimate.value,
         }
     for tuning in tunings:

@@ -23,8 +23,15 @@ def told(counts: dict[str, int]) -> str:
     return f"{counts['reports']} reports{f' ({odd})' if odd else ''}"
 
 
+def _refuse_same(source: Path, out: Path) -> None:
+    """The reports are not to be lost to what is made of them."""
+    if out.exists() and source.exists() and out.samefile(source):
+        raise ValueError(f"--out {out} is the file of the reports itself: give another name")
+
+
 def parse(source: Path, out: Path) -> None:
     """Parse a file and say what was odd about it."""
+    _refuse_same(source, out)
     refused: list[str] = []
     counts = parse_file(source, out, refused)
     complain(refused)
@@ -33,6 +40,7 @@ def parse(source: Path, out: Path) -> None:
 
 def explain(source: Path, out: Path) -> None:
     """Write a page and say what is not on it."""
+    _refuse_same(source, out)
     refused: list[str] = []
     left_out = explain_file(source, out, refused)
     complain(refused)

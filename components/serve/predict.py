@@ -83,5 +83,17 @@ def _refuse_to_replace(out: Path) -> None:
     """Refuse a place where anything stands that this command did not make: it would be gone."""
     if not out.name or out.name == "..":
         raise ValueError(f"{out} is no name of a new folder")
-    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= {FINDINGS, OVERLAY}):
+    if out.is_symlink():
+        raise ValueError(f"{out} is a link: give the folder that it leads to, or another name")
+    if out.exists() and not (out.is_dir() and all(_is_ours(path) for path in out.iterdir())):
         raise ValueError(f"{out} holds something else than an earlier prediction: it would be lost")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is one that this command writes: by its name, and findings by their first words."""
+    if path.is_symlink() or not path.is_file() or path.name not in (FINDINGS, OVERLAY):
+        return False
+    if path.name == OVERLAY:
+        return True
+    with path.open("rb") as file:
+        return WARNING.encode() in file.read(len(WARNING) + 100)

@@ -77,15 +77,20 @@ def best_threshold(validation: Sequence[Place], map_of: MapOf) -> float | None:
 def _pointing(
     test: Sequence[Place], train: Sequence[Place], map_of: MapOf, bootstrap: PatientBootstrap
 ) -> dict[str, Any]:
-    """The pointing game, and the same game played with the mean position of each finding, and with any pixel.
+    """The pointing game, and the same game played without a look at the image.
 
-    A finding that no training image shows has no mean position and stays out of the comparison. Any pixel hits as often
-    as its finding is large: that is what a map that knows nothing gets.
+    That is with the mean position of each finding, which of a finding of both sides lies between them; with the pixel
+    that most training images show the finding at; and with any pixel, which hits as often as its finding is large. A
+    finding that no training image shows stays out of the first two comparisons.
     """
     hit_N = np.array([points_into(peak(map_of(place)), place.mask_SS) for place in test], np.float64)
     means = mean_positions(train)
     mean_N = np.array(
         [points_into(means[place.name], place.mask_SS) if place.name in means else np.nan for place in test]
+    )
+    commonest = {name: peak(mask_SS) for name, mask_SS in mean_masks(train).items()}
+    commonest_N = np.array(
+        [points_into(commonest[place.name], place.mask_SS) if place.name in commonest else np.nan for place in test]
     )
     share_N = shares(test)
     name_N = np.array([place.name for place in test])
@@ -105,6 +110,8 @@ def _pointing(
         "chance": mean_estimate(share_N, bootstrap).figure(),
         "baseline_mean_position": _where_known(mean_N, bootstrap),
         "difference": {**_where_known(hit_N - mean_N, bootstrap), "n": int(np.isfinite(mean_N).sum())},
+        "baseline_commonest_place": _where_known(commonest_N, bootstrap),
+        "difference_to_commonest_place": _where_known(hit_N - commonest_N, bootstrap),
         "per_class": per_class,
     }
 

@@ -18,7 +18,10 @@ def _figure(cases: Cases, params: ZeroShot) -> dict[str, Any]:
     counts = {"images": len(cases.patients), "patients": patients, "classes": list(names)}
     if not names:
         least = params.min_positives
-        return {**undefined(f"no class has {least} positives and {least} negatives in the group"), **counts}
+        return {
+            **undefined(f"no class has positives of {least} patients and negatives of {least} in the group"),
+            **counts,
+        }
     bootstrap = PatientBootstrap(cases.patients, params.bootstrap, params.seed)
     return {**auroc_figures(cases, names, bootstrap)["macro"], **counts}
 

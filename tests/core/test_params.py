@@ -92,6 +92,18 @@ def test_the_learning_rate_comes_down(content: Any) -> None:
         validate(changed(content, "pretrain.final_learning_rate", content["pretrain"]["learning_rate"] * 2))
 
 
+def test_a_share_is_named_once(content: Any) -> None:
+    with pytest.raises(ValueError, match=r"finetune: shares must not name one share twice$"):
+        validate(changed(content, "finetune.shares", [0.01, 0.010000001]))
+
+
+def test_a_disease_is_named_as_its_dataset_has_it(content: Any) -> None:
+    described = changed(content, "zero_shot.open_vocabulary", {"Pleural_Other": "Shadows along the pleura."})
+    assert "Pleural_Other" in validate(described).zero_shot.open_vocabulary
+    with pytest.raises(ValueError, match="open_vocabulary"):
+        validate(changed(content, "zero_shot.open_vocabulary", {"no/name": "Shadows."}))
+
+
 def test_heads_share_the_width(content: Any) -> None:
     with pytest.raises(ValueError, match=r"pretrain\.model: width must be a multiple of heads$"):
         validate(changed(content, "pretrain.model.heads", 3))

@@ -43,7 +43,12 @@ def test_all_images_of_a_patient_are_in_or_out() -> None:
         ([0, 0], [0] * 3 + [1] * 3, ("positive", "negative"), "no positive image among the 2 patients of the share"),
         ([1, -1], [0] * 3 + [1] * 3, ("positive", "negative"), "no negative image among the 2 patients of the share"),
         ([], [0] * 3 + [1] * 3, ("positive",), "no positive image among the 0 patients of the share"),
-        ([0, 1], [0, 0, 0, 1, 1], ("positive", "negative"), "2 positive images in the test split, 3 are needed"),
+        (
+            [0, 1],
+            [0, 0, 0, 1, 1],
+            ("positive", "negative"),
+            "2 patients with a positive image in the test split, 3 are needed",
+        ),
         ([1, 1], [1, 1, 1], ("positive",), None),
     ],
 )

@@ -81,6 +81,7 @@ def fill(root: Path) -> None:
         "grounding_truth": "label",
         "pointing_game": {
             **estimate(0.55), "n": 12, "baseline_mean_position": estimate(0.21), "difference": estimate(0.34),
+            "baseline_commonest_place": estimate(0.45), "difference_to_commonest_place": estimate(0.1),
             "chance": estimate(0.06),
             "per_class": {"Effusion": {**estimate(0.51), "baseline": 0.94, "chance": 0.02, "n": 12}},
         },
@@ -209,6 +210,7 @@ def test_the_summary_is_a_few_figures_of_each_evaluation(page: str, tmp_path: Pa
     finetune = json.loads((tmp_path / "metrics/finetune/rsna_classification.json").read_text())
     assert rows["zero_shot_mimic_cxr"]["auroc"] == zero_shot["auroc"]["macro"]["value"]
     assert rows["zero_shot_mimic_cxr"]["mean_position"] == zero_shot["pointing_game"]["baseline_mean_position"]["value"]
+    assert rows["zero_shot_mimic_cxr"]["commonest_place"] == 0.45
     for key, share in finetune["shares"].items():
         assert (
             rows[f"finetune_rsna_classification_{key}"]["from_scratch"] == share["scratch"]["auroc"]["macro"]["value"]

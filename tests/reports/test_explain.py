@@ -124,6 +124,19 @@ def test_the_command_writes_the_page_and_names_a_bad_line(tmp_path: Path, reposi
     assert (done.returncode, "line 2 is not JSON" in done.stderr) == (0, True)
 
 
+@pytest.mark.parametrize("command", ["parse", "explain"])
+def test_the_reports_are_not_replaced_by_what_is_made_of_them(tmp_path: Path, repository: Path, command: str) -> None:
+    (tmp_path / "in.jsonl").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "link").symlink_to("in.jsonl")
+    for out in ("in.jsonl", "link"):
+        done = subprocess.run(
+            [sys.executable, "-m", "components.reports", command, "in.jsonl", "--out", out],
+            cwd=tmp_path, env={"PYTHONPATH": str(repository)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, "is the file of the reports itself" in done.stderr) == (2, True)
+    assert (tmp_path / "in.jsonl").read_text(encoding="utf-8") == GOOD
+
+
 def test_a_page_shows_the_first_reports_and_counts_the_others(tmp_path: Path) -> None:
     lines = (f'{{"id": {number}, "text": "Edema."}}\n' for number in range(MOST_REPORTS + 3))
     (tmp_path / "in.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -193,6 +193,14 @@ def test_arguments_that_are_not_allowed(model: Path, image: Path, tmp_path: Path
         with pytest.raises(ValueError, match=reason):
             predict(*arguments)
     assert (holds / "thesis.txt").exists()
+    for name, make in (
+        ("link", lambda path: path.symlink_to(holds)),
+        ("folder", lambda path: (path / "overlay.png").mkdir(parents=True)),
+        ("foreign", lambda path: (path.mkdir(), (path / "findings.json").write_text("{}"))),
+    ):
+        make(tmp_path / name)
+        with pytest.raises(ValueError, match=r"would be lost|is a link"):
+            predict(image, model, tmp_path / name, 0, 0.5, ())
     assert not (tmp_path / "out").exists()
 
 

@@ -48,6 +48,9 @@ def test_pointing_is_compared_with_the_mean_position_place_by_place() -> None:
     assert (game["value"], game["n"]) == (0.75, 4)
     assert game["baseline_mean_position"]["value"] == 0.25
     assert game["difference"]["value"] == 0.5
+    # The mean mask is largest on both training boxes; the first such pixel, (0, 0), lies in no test place.
+    assert game["baseline_commonest_place"]["value"] == 0.0
+    assert game["difference_to_commonest_place"]["value"] == 0.75
     assert game["difference"]["low"] <= 0.5 <= game["difference"]["high"]
     areas = [16, 16, 64, 25]  # of 32 x 32 pixels
     assert game["chance"]["value"] == pytest.approx(np.mean(areas) / 1024, abs=1e-6)

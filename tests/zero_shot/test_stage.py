@@ -133,7 +133,7 @@ def test_groups_stand_with_their_counts_and_small_ones_say_why(root, figures) ->
     assert groups["not_told"]["value"] == 1
     men = groups["M"]
     assert (men["value"], men["patients"]) == (None, 3)
-    assert men["why"] == "no class has 10 positives and 10 negatives in the group"
+    assert men["why"] == "no class has positives of 10 patients and negatives of 10 in the group"
 
 
 def test_a_definition_is_asked_beside_the_vocabulary_and_moves_none_of_its_answers(root) -> None:

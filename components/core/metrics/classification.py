@@ -47,6 +47,14 @@ class Cases:
         truth_N = self.truth_NC[:, self.names.index(name)]
         return {"positives": int((truth_N == 1).sum()), "negatives": int((truth_N == 0).sum())}
 
+    def fewest_patients(self, name: str) -> int:
+        """The patients with a positive of a class, or those with a negative, whichever are fewer."""
+        truth_N = self.truth_NC[:, self.names.index(name)]
+        return min(
+            len({patient for patient, truth in zip(self.patients, truth_N, strict=True) if truth == value})
+            for value in (0, 1)
+        )
+
     def column(self, name: str) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
         """Truth and score of a class, each [N]."""
         index = self.names.index(name)
@@ -69,8 +77,11 @@ def undefined(why: str) -> dict[str, Any]:
 
 
 def declared(cases: Cases, at_least: int) -> tuple[str, ...]:
-    """The classes that enter macro figures: those with at least so many positives, and as many negatives."""
-    return tuple(name for name in cases.names if min(cases.counts(name).values()) >= at_least)
+    """The classes that enter macro figures: those with positives of at least so many patients, and as many negatives.
+
+    Patients count, not images: on many images of a few the bootstrap over patients has nothing to draw from.
+    """
+    return tuple(name for name in cases.names if cases.fewest_patients(name) >= at_least)
 
 
 def figures(

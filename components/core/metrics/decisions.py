@@ -6,7 +6,7 @@ Truth is 1, 0 or -1 (unknown, left out). Axes: N images, B bins, R resamples.
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from components.core.metrics.estimate import Estimate, Floats, PatientBootstrap, mean_estimate, ratio
+from components.core.metrics.estimate import DECIMALS, Estimate, Floats, PatientBootstrap, mean_estimate, ratio
 from components.core.metrics.ranking import Truth
 
 BINS = 10
@@ -15,14 +15,16 @@ BINS = 10
 def best_f1_threshold(truth_N: Truth, score_N: Floats) -> float | None:
     """The score at and above which calling a finding gives the largest F1; null where a class is missing.
 
-    Of equally good thresholds the highest is taken.
+    Of equally good thresholds the highest is taken, cut to the decimals of a metrics file: cut, not rounded, so that
+    the score that set it is still at or above it.
     """
     known_N = truth_N >= 0
     if len(np.unique(truth_N[known_N])) < 2:
         return None
     precision_T, recall_T, thresholds_T = precision_recall_curve(truth_N[known_N], score_N[known_N])
     f1_T = np.nan_to_num(ratio(2 * precision_T * recall_T, precision_T + recall_T))[:-1]
-    return float(thresholds_T[np.flatnonzero(f1_T == f1_T.max())[-1]])
+    best = float(thresholds_T[np.flatnonzero(f1_T == f1_T.max())[-1]])
+    return float(np.floor(best * 10**DECIMALS) / 10**DECIMALS)
 
 
 def f1_and_accuracy(

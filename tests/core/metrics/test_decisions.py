@@ -29,6 +29,13 @@ def test_the_threshold_is_the_best_of_all_that_could_be_chosen(seed) -> None:
     assert f1_score(truth[known], score[known] >= threshold) == pytest.approx(best)
 
 
+def test_a_published_threshold_calls_the_score_that_set_it() -> None:
+    truth, score = np.array([0, 1, 1], np.int8), np.array([0.1, 0.9590296, 0.9590298])
+    threshold = best_f1_threshold(truth, score)
+    assert threshold == 0.959029
+    assert f1_score(truth, score >= threshold) == 1.0
+
+
 def test_without_positives_there_is_no_threshold() -> None:
     assert best_f1_threshold(np.array([0, 0, -1], np.int8), np.array([0.1, 0.5, 0.9])) is None
 
@@ -92,6 +99,13 @@ def test_rare_classes_stand_apart_with_their_counts() -> None:
     assert set(figures["auroc"]["per_class"]) == {"common"}
     assert figures["auroc"]["per_class"]["common"]["positives"] == 20
     assert figures["auroc"]["macro"]["value"] == figures["auroc"]["per_class"]["common"]["value"]
+
+
+def test_many_images_of_few_patients_are_few() -> None:
+    many = cases(0)
+    patients = tuple(f"p{number % 9 if number < 20 else number}" for number in range(60))  # nine with a positive
+    assert declared(many, at_least=10) == ("common",)
+    assert declared(Cases(many.names, patients, many.truth_NC, many.score_NC), at_least=10) == ()
 
 
 def test_few_negatives_stand_apart_as_few_positives_do() -> None:
