@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from lightning.fabric import Fabric
 
-from components.core import augmentation, metrics, paths, records, tracking, vocabulary
+from components.core import augmentation, metrics, paths, records, text, tracking, vocabulary
 from components.core import model as model_room
 from components.core.checkpoints import Checkpoints, code_in, digest_of
 from components.core.devices import device, node_count, precision_of, process_count
@@ -30,7 +30,7 @@ from components.pretrain.training import Training
 INITIAL_MODEL, INITIAL_RECEIPT = paths.INITIAL / "model", paths.INITIAL / "receipt.json"
 LABELS = paths.FINDINGS / "labels.npz"
 PLOTS = paths.PLOTS / "pretrain"
-ROOMS = (augmentation, metrics, model_room, records, vocabulary)
+ROOMS = (augmentation, metrics, model_room, records, text, vocabulary)
 CODE = (*(Path(room.__path__[0]) for room in ROOMS), Path(__file__).parent)
 
 
