@@ -68,13 +68,18 @@ def content_of(params: Params) -> dict[str, Any]:
     tunings = [tuning(name, finetune[name]) for name in params.finetune.tasks if name in finetune]
     archives = [archive(name, params) for name in params.datasets]
     synthetic = [one.name for one in archives if one.synthetic]
+    missing = [*(name for name in params.datasets if name not in zero_shot),
+               *(name for name in params.finetune.tasks if name not in finetune)]  # fmt: skip
     training_known = terms_of_training(paths.PRETRAINED) is not None
     return {
         "name": params.register_.name,
         "alias": params.register_.alias,
         "synthetic_data": synthetic_data(synthetic) if synthetic else None,
         "intended_use": intended_use(training_known),
-        "limits": list(limits(params.pretrain.init is not None, len(synthetic) == len(archives))),
+        "limits": [
+            *limits(params.pretrain.init is not None, len(synthetic) == len(archives)),
+            *([f"Not evaluated on {', '.join(missing)}: there are no figures of it."] if missing else []),
+        ],
         "diagnoses": diagnoses,
         "fewest_places": params.zero_shot.min_positives,
         "tunings": tunings,

@@ -160,6 +160,16 @@ def page(tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> str
     return (tmp_path / "model_card/index.html").read_text(encoding="utf-8")
 
 
+def test_what_was_not_evaluated_is_named(page: str, params: Params) -> None:
+    first, second = DATASETS
+    assert f"Not evaluated on {second}: there are no figures of it." in page
+    Path("metrics/zero_shot/mimic_cxr.json").unlink()
+    Path("metrics/finetune/rsna_classification.json").unlink()
+    run(params, "")
+    again = Path("model_card/index.html").read_text(encoding="utf-8")
+    assert f"Not evaluated on {first}, {second}, rsna_classification: there are no figures of it." in again
+
+
 def test_of_a_model_taken_as_it_is_the_page_does_not_say_what_it_was_trained_on(page: str, params: Params) -> None:
     write(Path(), "models/pretrained/metrics.json", UNKNOWN)
     taken = params.pretrain.model_copy(update={"init": "models:/paper@champion", "train": False})

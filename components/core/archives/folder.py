@@ -70,7 +70,11 @@ class Folder(Archive):
     def _reports(self) -> dict[str, str]:
         if not has_table(self.source, REPORTS):
             return {}
-        return {row["study"]: row["text"] for row in read_rows(self.source, REPORTS, ("study", "text"))}
+        texts: dict[str, str] = {}
+        for number, row in enumerate(read_rows(self.source, REPORTS, ("study", "text")), start=1):
+            if texts.setdefault(row["study"], row["text"]) != row["text"]:
+                raise ValueError(f"the table of reports has a second text of a study in row {number}: one is allowed")
+        return texts
 
     def _objects(self) -> Iterator[tuple[str, str | None, dict[str, str]]]:
         """Every file that may be an object, what is wrong with it, and whose it is; several are read at once."""

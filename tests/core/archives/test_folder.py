@@ -84,6 +84,9 @@ def test_a_table_of_reports_by_study_or_accession(tmp_path: Path) -> None:
     assert found[""].problem == "image_missing"
     one, other = (archive.stamp(str(found[name].report_uri), "stat") for name in ("a.dcm", "b.dcm"))
     assert one != other
+    write(tmp_path, "reports.csv", csv_bytes([*rows, ("1.1", "Large effusion")]))
+    with pytest.raises(ValueError, match=r"a second text of a study in row 4: one is allowed"):
+        list(open_archive("folder", str(tmp_path)).entries())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads what nobody may")
