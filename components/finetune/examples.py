@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from components.core.records.datasets import read_annotations, read_manifest
 from components.core.records.shards import ImageShards
-from components.core.records.tables import read_table
 from components.core.records.views import FRONTAL
 from components.finetune.outlines import Outline, oddities, outlines_of
 
@@ -72,8 +72,7 @@ def read_labelled(folder: Path, kind: str) -> Labelled:
     Raises:
         ValueError: a table is missing, the dataset has no such truth, or a split holds none of it.
     """
-    manifest = read_table(folder / "manifest.parquet", "manifest")
-    annotations = read_table(folder / "annotations.parquet", "annotations")
+    manifest, annotations = read_manifest(folder), read_annotations(folder)
     frontal = manifest[manifest["view"].isin(FRONTAL)].reset_index(drop=True)
     left_out = Counter(
         not_frontal=len(manifest) - len(frontal),
@@ -85,7 +84,12 @@ def read_labelled(folder: Path, kind: str) -> Labelled:
         labelled = _with_outlines(frontal, annotations, left_out, ImageShards(folder))
     if not len(labelled):
         truth = "labels" if kind == "classification" else "masks or boxes"
-        raise ValueError(f"{folder} holds no {truth} of its own: a {kind} of finetune.tasks needs a dataset with them")
+        counts = {**labelled.left_out, **labelled.oddities}
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
+        raise ValueError(
+            f"{folder} holds no {truth} of its own{f' that can be used ({reasons})' if reasons else ''}: "
+            f"a {kind} of finetune.tasks needs a dataset with them"
+        )
     for split in SPLITS:
         if not len(labelled.split(split)):
             raise ValueError(f"{folder}: the split {split} has no labelled frontal image, at least one is needed")
@@ -114,7 +118,8 @@ def _with_outlines(
     left_out.update(dict.fromkeys(OUTLINE_REASONS, 0))
     drawn, faults = outlines_of(annotations[annotations["image_id"].isin(frontal["image_id"])], side)
     if not drawn:
-        return Labelled(frontal[:0], (), np.zeros((0, 0), np.int8), (), {})
+        reasons = dict(left_out + Counter(faults.values()))
+        return Labelled(frontal[:0], (), np.zeros((0, 0), np.int8), (), reasons, oddities(annotations, side))
     present = _label_table(annotations).max(axis=1)
     kept, outlines = [], []
     for place, image in enumerate(frontal["image_id"]):

@@ -119,6 +119,9 @@ def annotated_places(
     """The places that the dataset itself gives in the radiographs, boxes and masks, already in shard pixels.
 
     A box outside the image gives an empty mask.
+
+    Raises:
+        ValueError: a mask is no PNG, or of another size than the shards' images.
     """
     chosen = annotations[annotations["kind"].isin(["box", "mask"]) & annotations["name"].isin(names)]
     chosen = chosen[chosen["image_id"].isin(radiographs.keys())]
@@ -131,6 +134,10 @@ def annotated_places(
         for part in parts.to_dict("records"):
             if part["kind"] == "mask":
                 part_SS = decoded_mask(part["mask_png"])
+                if part_SS.shape != mask_SS.shape:
+                    raise ValueError(
+                        f"a mask has the shape {part_SS.shape}, its image {mask_SS.shape}: run ingest again"
+                    )
                 boxes += [box_around(part_SS)] if part_SS.any() else []
             else:
                 boxes.append(_box(part))

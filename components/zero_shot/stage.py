@@ -16,11 +16,12 @@ from components.core.metrics.estimate import rounded
 from components.core.model import VisionLanguageModel, load
 from components.core.model.terms import served_pathologies
 from components.core.params import Params
+from components.core.records.datasets import read_annotations, read_manifest
 from components.core.records.labels import StudyLabels
 from components.core.records.letterbox import Letterbox
 from components.core.records.predictions import prediction_rows
 from components.core.records.shards import ImageShards
-from components.core.records.tables import read_table, write_table
+from components.core.records.tables import write_table
 from components.core.records.views import FRONTAL
 from components.core.records.whole import whole_folder
 from components.core.text.books import read_books
@@ -86,12 +87,12 @@ def read_dataset(params: Params, name: str, shards: ImageShards, model: VisionLa
         ValueError: a table is missing, or no frontal image is in the test split.
     """
     folder = paths.IMAGES / name
-    manifest = read_table(folder / "manifest.parquet", "manifest")
+    manifest = read_manifest(folder)
     images = manifest[manifest["view"].isin(FRONTAL)].reset_index(drop=True)
     asked = images[images["split"].isin(["validate", "test"])].reset_index(drop=True)
     if not (asked["split"] == "test").any():
         raise ValueError(f"{name} has no frontal image in its test split: there is nothing to evaluate")
-    annotations = read_table(folder / "annotations.parquet", "annotations")
+    annotations = read_annotations(folder)
     served = served_pathologies(paths.PRETRAINED)
     has_reports = name == params.pretrain.dataset
     labelled = set(annotations["name"][annotations["kind"] == "label"])

@@ -233,7 +233,11 @@ def test_the_command_line_refuses_in_a_sentence(inside: Path, arguments: list[st
 
 
 def test_prepare_by_the_command_line_and_say_that_it_was_cancelled(inside: Path, tmp_path: Path) -> None:
-    request = {"run": "by hand", "profile": "tiny", "changes": {"finetune.shares": [1 / 3] * 7_000}}
+    request = {
+        "run": "by hand",
+        "profile": "tiny",
+        "changes": {"finetune.shares": [number / 7_000 for number in range(1, 7_001)]},
+    }
     (tmp_path / "request.json").write_text(json.dumps(request), encoding="utf-8")  # too long for a command line
     subprocess.run([sys.executable, "-m", "pipelines", "prepare", str(tmp_path / "request.json")], check=True)
     folder = workspace_of("by hand", inside)

@@ -12,6 +12,7 @@ from components.core.archives.tables import read_rows
 
 FOLDER, MASKS, PNEUMOTHORAX = "dicom-images-train", "train-rle", "pneumothorax"
 NONE = "-1"
+DIGITS = 9  # the whole grid has a million pixels
 SIDE = 1024  # of the grid that runs count over, which is that of the published images
 
 
@@ -46,15 +47,21 @@ class SiimAcr(Archive):
     def _masks(self) -> dict[str, list[str]]:
         """The runs of every image of the table; an image without a pneumothorax has none."""
         masks: dict[str, list[str]] = {}
+        without: set[str] = set()
         for number, row in enumerate(read_rows(self.source, MASKS, ("ImageId", "EncodedPixels")), start=1):
-            own = masks.setdefault(row["ImageId"], [])
-            if row["EncodedPixels"] != NONE:
-                try:
+            image = row["ImageId"]
+            own = masks.setdefault(image, [])
+            try:
+                if row["EncodedPixels"] == NONE:
+                    without.add(image)
+                else:
                     own.append(absolute_runs(row["EncodedPixels"]))
-                except ValueError as error:
-                    raise ValueError(
-                        f"{self.source.root}: the table {MASKS}, row {number} below the header: {error}"
-                    ) from None
+                if own and image in without:
+                    raise ValueError(f"an image has a mask, and {NONE}, which says that it has none")
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.source.root}: the table {MASKS}, row {number} below the header: {error}"
+                ) from None
         return masks
 
 
@@ -65,7 +72,7 @@ def absolute_runs(text: str) -> str:
         ValueError: the text is not pairs of whole numbers of at least 0.
     """
     numbers = text.split()
-    if len(numbers) % 2 or not all(number.isdecimal() for number in numbers):
+    if len(numbers) % 2 or not all(number.isdecimal() and len(number) <= DIGITS for number in numbers):
         raise ValueError("the runs of a mask must be pairs of whole numbers")
     place, runs = 0, []
     for gap, length in zip(numbers[::2], numbers[1::2], strict=True):

@@ -95,11 +95,14 @@ def refuse_by_header(dataset: Dataset, allow: Collection[Objection]) -> None:
 
 
 def normal_view(word: str | None) -> str:
-    """A view position as an archive or a header writes it → PA, AP, LATERAL or UNKNOWN."""
-    words = (word or "").upper().replace("-", " ").split()
-    if words and words[0] in ("PA", "AP"):
-        return words[0]
-    return "LATERAL" if LATERAL_WORDS.intersection(words) else "UNKNOWN"
+    """A view position as an archive or a header writes it → PA, AP, LATERAL or UNKNOWN.
+
+    Where a lateral view is named beside a frontal one, it counts: no lateral radiograph is to pass for a frontal one.
+    """
+    words = re.findall("[A-Z]+", (word or "").upper())
+    if LATERAL_WORDS.intersection(words):
+        return "LATERAL"
+    return words[0] if words and words[0] in ("PA", "AP") else "UNKNOWN"
 
 
 def normal_sex(word: str | None) -> str | None:

@@ -78,10 +78,16 @@ class ImageShards:
         """The image [S, S] at (shard, row): a view of the mapped file, read-only.
 
         Raises:
-            ValueError: the shard's file is missing or corrupt.
+            ValueError: the shard's file is missing or corrupt, or has no such row.
         """
         shard, row = place
-        return self.open(shard)[row]
+        images_NSS = self.open(shard)
+        if not 0 <= row < len(images_NSS):
+            raise ValueError(
+                f"{self.folder / shard_name(shard)} has {len(images_NSS)} images, the manifest names row {row}: "
+                "run ingest again"
+            )
+        return images_NSS[row]
 
     def open(self, shard: int) -> npt.NDArray[np.uint8]:
         """A whole shard [n, S, S], mapped, read-only.

@@ -78,11 +78,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole, keys in their given order, with a final newline; not-a-number is refused."""
+    """Write JSON whole, keys in their given order, with a final newline.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    try:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be written, a number of it is not finite: {error}") from None
     with whole_file(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -95,5 +101,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: run the stage that makes it first") from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested deeper than any file of ours") from None
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from None

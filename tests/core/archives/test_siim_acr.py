@@ -26,7 +26,15 @@ def test_images_and_masks(tmp_path: Path) -> None:
     assert found["gone"].problem == "file_missing"
 
 
-@pytest.mark.parametrize("runs", ["1 2 3", "a b", "-3 4", "1.5 2"])
+@pytest.mark.parametrize("runs", ["1 2 3", "a b", "-3 4", "1.5 2", f"{'9' * 5000} 1"])
 def test_runs_that_mean_nothing(tmp_path: Path, runs: str) -> None:
     with pytest.raises(ValueError, match="row 1 below the header: the runs of a mask must be pairs of whole numbers"):
         by_image(write_siim(tmp_path, [("i1", runs)], ["i1"]))
+
+
+@pytest.mark.parametrize("runs", [("-1", "2 3"), ("2 3", "-1")])
+def test_an_image_with_a_mask_and_without_is_refused(tmp_path: Path, runs: tuple[str, str]) -> None:
+    with pytest.raises(
+        ValueError, match="row 2 below the header: an image has a mask, and -1, which says that it has none"
+    ):
+        by_image(write_siim(tmp_path, [("i1", one) for one in runs], ["i1"]))

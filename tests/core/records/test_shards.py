@@ -41,3 +41,12 @@ def test_what_holds_no_square_grey_images_is_refused(tmp_path: Path, shape: tupl
     np.save(tmp_path / "shard-00000.npy", np.zeros(shape, kind))
     with pytest.raises(ValueError, match=r"shard-00000\.npy holds \w+ \(3, .*\), not uint8 \[n, S, S\]"):
         ImageShards(tmp_path)[0, 0]
+
+
+@pytest.mark.parametrize("row", [-1, 3])
+def test_a_row_that_a_shard_lacks_is_refused(tmp_path: Path, row: int) -> None:
+    np.save(tmp_path / "shard-00000.npy", np.zeros((3, 8, 8), np.uint8))
+    with pytest.raises(
+        ValueError, match=rf"shard-00000\.npy has 3 images, the manifest names row {row}: run ingest again"
+    ):
+        ImageShards(tmp_path)[0, row]
