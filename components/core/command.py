@@ -47,10 +47,7 @@ def guarded(action: Callable[[], None]) -> int:
         action()
         return 0
     except BAD_INPUT_ERRORS as error:
-        if os.environ.get("MEDSLIP_DEBUG"):
-            raise
-        print(f"error: {_sentence(error)}", file=sys.stderr)
-        return BAD_INPUT
+        return _bad_input(error)
     except GateFailed as error:
         print(f"gate failed: {error}", file=sys.stderr)
         return GATE_FAILED
@@ -59,13 +56,20 @@ def guarded(action: Callable[[], None]) -> int:
         return TRY_AGAIN
     except OSError as error:
         if error.errno in NO_PATH:
-            print(f"error: {_sentence(error)}", file=sys.stderr)
-            return BAD_INPUT
+            return _bad_input(error)
         if error.errno not in DISK_FULL:
             raise
         where = f" for {error.filename}" if error.filename else ""
         print(f"try again: the disk is full{where}; what stood there before is as it was", file=sys.stderr)
         return TRY_AGAIN
+
+
+def _bad_input(error: Exception) -> int:
+    """Say what is wrong with the input; a developer gets the traceback."""
+    if os.environ.get("MEDSLIP_DEBUG"):
+        raise error
+    print(f"error: {_sentence(error)}", file=sys.stderr)
+    return BAD_INPUT
 
 
 def _sentence(error: Exception) -> str:

@@ -76,9 +76,8 @@ class Schooling:
             ValueError: what an earlier try has left is corrupt.
         """
         finished = self.state / f"{name}.finished"
-        if finished.is_file():
-            log_curve(name, _read_finished(finished)[1])
-        else:
+        again = finished.is_file()
+        if not again:
             try:
                 if self.told:  # between two fits; within one Lightning looks after every step
                     raise SIGTERMException
@@ -87,6 +86,8 @@ class Schooling:
                 raise TryAgain("told to stop; the same command goes on from the last look") from None
             (self.state / f"{name}.state").unlink(missing_ok=True)
         best, curve = _read_finished(finished)
+        if again:
+            log_curve(name, curve)
         network.load_state_dict(best)
         losses = tuple(figures["validation_loss"] for _, figures in curve)
         best_look = min(range(len(losses)), key=losses.__getitem__)

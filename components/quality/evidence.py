@@ -120,11 +120,10 @@ def _pixels(tables: Tables) -> pd.DataFrame:
     rows: list[tuple[int | None, str, str]] = []
     columns = ("shard", "row", "affine", "rows", "columns")
     for shard, row, affine, height, width in zip(*(tables.manifest[name] for name in columns), strict=True):
-        images_NSS = shards.open(shard)
-        if not 0 <= row < len(images_NSS):
+        if (shard, row) not in shards:
             rows.append((None, "outside its shard", ""))
             continue
-        image_SS = images_NSS[row]
+        image_SS = shards[shard, row]
         fault = "shared with another image" if (shard, row) in seen else ""
         seen.add((shard, row))
         spread = int(image_SS.max()) - int(image_SS.min())

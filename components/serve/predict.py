@@ -85,15 +85,16 @@ def _refuse_to_replace(out: Path) -> None:
         raise ValueError(f"{out} is no name of a new folder")
     if out.is_symlink():
         raise ValueError(f"{out} is a link: give the folder that it leads to, or another name")
-    if out.exists() and not (out.is_dir() and all(_is_ours(path) for path in out.iterdir())):
+    if out.exists() and not (out.is_dir() and _is_empty_or_ours(out)):
         raise ValueError(f"{out} holds something else than an earlier prediction: it would be lost")
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a file is one that this command writes: by its name, and findings by their first words."""
-    if path.is_symlink() or not path.is_file() or path.name not in (FINDINGS, OVERLAY):
-        return False
-    if path.name == OVERLAY:
+def _is_empty_or_ours(folder: Path) -> bool:
+    """Whether a folder holds nothing, or what this command writes: both files, the findings with our warning."""
+    names = {path.name for path in folder.iterdir()}
+    if not names:
         return True
-    with path.open("rb") as file:
-        return WARNING.encode() in file.read(len(WARNING) + 100)
+    if names != {FINDINGS, OVERLAY} or any((folder / name).is_symlink() for name in names):
+        return False
+    with (folder / FINDINGS).open("rb") as file:
+        return (folder / OVERLAY).is_file() and WARNING.encode() in file.read(len(WARNING) + 100)

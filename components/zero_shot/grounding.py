@@ -74,6 +74,14 @@ def best_threshold(validation: Sequence[Place], map_of: MapOf) -> float | None:
     return float(THRESHOLDS[int(dice_T.argmax())])
 
 
+def _hits_of_points(points: Mapping[str, tuple[float, float]], test: Sequence[Place]) -> npt.NDArray[np.float64]:
+    """Whether the point (x, y) of each place's finding lies in it, [N]; nan where the finding has no point."""
+    return np.array(
+        [points_into(points[place.name], place.mask_SS) if place.name in points else np.nan for place in test],
+        np.float64,
+    )
+
+
 def _pointing(
     test: Sequence[Place], train: Sequence[Place], map_of: MapOf, bootstrap: PatientBootstrap
 ) -> dict[str, Any]:
@@ -84,14 +92,8 @@ def _pointing(
     finding that no training image shows stays out of the first two comparisons.
     """
     hit_N = np.array([points_into(peak(map_of(place)), place.mask_SS) for place in test], np.float64)
-    means = mean_positions(train)
-    mean_N = np.array(
-        [points_into(means[place.name], place.mask_SS) if place.name in means else np.nan for place in test]
-    )
-    commonest = {name: peak(mask_SS) for name, mask_SS in mean_masks(train).items()}
-    commonest_N = np.array(
-        [points_into(commonest[place.name], place.mask_SS) if place.name in commonest else np.nan for place in test]
-    )
+    mean_N = _hits_of_points(mean_positions(train), test)
+    commonest_N = _hits_of_points({name: peak(mask_SS) for name, mask_SS in mean_masks(train).items()}, test)
     share_N = shares(test)
     name_N = np.array([place.name for place in test])
     per_class = {

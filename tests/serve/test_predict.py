@@ -196,6 +196,7 @@ def test_arguments_that_are_not_allowed(model: Path, image: Path, tmp_path: Path
     for name, make in (
         ("link", lambda path: path.symlink_to(holds)),
         ("folder", lambda path: (path / "overlay.png").mkdir(parents=True)),
+        ("picture", lambda path: (path.mkdir(), (path / "overlay.png").touch())),
         ("foreign", lambda path: (path.mkdir(), (path / "findings.json").write_text("{}"))),
     ):
         make(tmp_path / name)

@@ -94,9 +94,9 @@ def zero_shot_figures(folder: Path, cell: str, classes: dict[str, list[str]]) ->
                     yield Figure(kind, cell, *estimated)
 
 
-def _fewest(truth_N: pd.Series) -> int:
-    """The positives or the negatives, whichever are fewer."""
-    return min(int((truth_N == 1).sum()), int((truth_N == 0).sum()))
+def _fewest_patients(of_name: pd.DataFrame) -> int:
+    """The patients with a positive, or those with a negative, whichever are fewer: as the stage counts them."""
+    return min(int(of_name.loc[of_name["truth"] == value, "patient_id"].nunique()) for value in (0, 1))
 
 
 def finetune_figures(folder: Path, cell: str) -> Iterator[Figure]:
@@ -120,7 +120,7 @@ def finetune_figures(folder: Path, cell: str) -> Iterator[Figure]:
             continue
         table = read_table(path, "predictions")
         test = table[table["split"] == "test"]
-        names = [str(name) for name, of_name in test.groupby("name") if _fewest(of_name["truth"]) >= at_least]
+        names = [str(name) for name, of_name in test.groupby("name") if _fewest_patients(of_name) >= at_least]
         if names:
             kind = FigureKind(name=f"{name} macro AUROC", over=f"{len(names)} classes")
             yield Figure(kind, whose, *macro_auroc(test, names))

@@ -81,13 +81,17 @@ class ImageShards:
             ValueError: the shard's file is missing or corrupt, or has no such row.
         """
         shard, row = place
-        images_NSS = self.open(shard)
-        if not 0 <= row < len(images_NSS):
+        if place not in self:
             raise ValueError(
-                f"{self.folder / shard_name(shard)} has {len(images_NSS)} images, the manifest names row {row}: "
+                f"{self.folder / shard_name(shard)} has {len(self.open(shard))} images, the manifest names row {row}: "
                 "run ingest again"
             )
-        return images_NSS[row]
+        return self.open(shard)[row]
+
+    def __contains__(self, place: tuple[int, int]) -> bool:
+        """Whether the shard, whose file must be there and whole, has the row."""
+        shard, row = place
+        return 0 <= row < len(self.open(shard))
 
     def open(self, shard: int) -> npt.NDArray[np.uint8]:
         """A whole shard [n, S, S], mapped, read-only.

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.core.comparison.cells import figures_of
 from components.core.comparison.paired import compared
 from components.core.comparison.table import Row
 from components.core.records.predictions import SHARED, prediction_rows
@@ -81,6 +82,17 @@ def test_what_differs_is_said_to_and_what_does_not_is_not(grid: Path) -> None:
     assert worse.difference == pytest.approx(worse.value - reference.value, abs=1e-5)
     assert worse.difference_high is not None
     assert worse.difference_high < 0
+
+
+def test_what_few_patients_show_has_no_figure_however_many_their_images(grid: Path) -> None:
+    folder = grid / "grid/medslip/7"
+    table = pd.read_parquet(folder / "predictions/finetune/rsna/pretrained_10_percent.parquet")
+    positives = table[table["truth"] == 1].groupby("name")["patient_id"].agg(["size", "nunique"])
+    least = int(positives["nunique"].max()) + 1
+    assert (positives["size"] >= least).any()
+    write_json(folder / "cell.json", {"finetune": {"min_positives": least}, "datasets": {"mimic_cxr": {"root": ROOT}}})
+    names = [figure.kind.name for figure in figures_of(folder, "medslip", {"mimic_cxr": NAMES})]
+    assert names == [AUROC, POINTING]
 
 
 def test_the_start_from_scratch_is_a_cell_of_its_own(grid: Path) -> None:

@@ -16,7 +16,7 @@ from pipelines.airflow.demo import title
 from tests.finished_run import Finished
 from tests.pipelines.airflow.stack import DAG, Stack, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
