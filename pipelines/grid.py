@@ -260,7 +260,13 @@ class GridRun:
                 return STOPPED
 
     def compare(self, out: Path) -> int:
-        """Write the table of what is done, and print it; the exit status."""
+        """Write the table of what is done, and print it; the exit status.
+
+        Raises:
+            ValueError: the grid has not begun at this commit.
+        """
+        if not (self.folder / "grid.json").is_file():
+            raise ValueError(f"{self.path} has not run at {self.commit[:12]}: no cell of it is done")
         images = self.workspace(0) / paths.IMAGES
         command = [sys.executable, "-m", "components.core.comparison", str(self.folder), "--images", str(images)]
         return subprocess.run([*command, "--out", str(out)]).returncode

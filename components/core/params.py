@@ -318,7 +318,7 @@ class ZeroShot(Section):
     overlays: int = Field(ge=0, le=200, description="How many grounding overlays are drawn.")
     open_vocabulary: dict[ClassName, Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
         description="Diseases that the vocabulary lacks, each with a sentence on how it looks: asked for where a "
-        "dataset has a class of that name."
+        "dataset has a class of that name. Where the vocabulary has the class, too, the sentence is asked instead."
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from components.core.records.datasets import read_annotations, read_manifest
+from components.core.records.datasets import left_out_of, read_annotations, read_manifest
 from components.core.records.shards import ImageShards
 from components.core.records.views import FRONTAL
 from components.finetune.outlines import Outline, oddities, outlines_of
@@ -74,10 +74,7 @@ def read_labelled(folder: Path, kind: str) -> Labelled:
     """
     manifest, annotations = read_manifest(folder), read_annotations(folder)
     frontal = manifest[manifest["view"].isin(FRONTAL)].reset_index(drop=True)
-    left_out = Counter(
-        not_frontal=len(manifest) - len(frontal),
-        annotated_but_not_there=int((~annotations["image_id"].drop_duplicates().isin(manifest["image_id"])).sum()),
-    )
+    left_out = Counter(left_out_of(manifest, annotations))
     if kind == "classification":
         labelled = _with_labels(frontal, annotations, left_out)
     else:

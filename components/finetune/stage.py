@@ -48,7 +48,11 @@ def state_of(task: str, settings: Finetune, images: Path, shards: ImageShards) -
 
 
 class Task:
-    """One task of finetune.tasks: its images, and what every share of it is trained and judged with."""
+    """One task of finetune.tasks: its images, and what every share of it is trained and judged with.
+
+    Raises:
+        ValueError: an input is missing or damaged, the file of ImageNet weights among them.
+    """
 
     def __init__(self, name: str, settings: Finetune, told: list[int]) -> None:
         self.name, self.settings, self.kind = name, settings, settings.tasks[name].kind
@@ -71,6 +75,8 @@ class Task:
             state=self.state,
             told=told,
         )
+        if IMAGENET in starts(settings):
+            self.new_network(IMAGENET)  # a file that does not fit is refused before hours of training
 
     def new_network(self, start: str) -> nn.Module:
         """The network of a start, before its training."""

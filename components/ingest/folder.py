@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from components.core.archives import open_archive
+from components.core.archives.folder import Folder
 from components.core.archives.listing import Stamps, inventory_of, list_archive
 from components.core.explain import explain
 from components.core.params import Dataset, Ingest, Inventory, Objection
@@ -48,6 +49,7 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
     make_key()
     pseudonyms = Pseudonyms.from_key_file()
     archive = open_archive(NAME, root)
+    assert isinstance(archive, Folder)
     listed = list_archive(archive, Stamps(archive, LISTING.version, worker_count()))
     inventory = inventory_of(NAME, listed, pseudonyms, LISTING)
     note_folder_output(out, root)
@@ -57,6 +59,8 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
     write_table(table, inventory, "inventory", {"dataset": NAME, "key_fingerprint": pseudonyms.fingerprint})
     reasons = ", ".join(f"{count} {reason}" for reason, count in figures["rejected_by_reason"].items())
     print(f"{out}: {figures['manifest']} images, {figures['rejected']} rejected{f' ({reasons})' if reasons else ''}")
+    if skipped := ", ".join(f"{count} {ending}" for ending, count in sorted((+archive.skipped).items())):
+        print(f"not looked at, since their names end like no DICOM file: {skipped}", file=sys.stderr)
     print(f"{table}: whose they are; it names patients, keep it to yourself", file=sys.stderr)
 
 

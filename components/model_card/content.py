@@ -1,9 +1,9 @@
 """What stands in the model card, as plain values: the template only lays it out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -22,15 +22,28 @@ from components.model_card.pictures import Picture, pictures_of
 from components.model_card.tuning import tuning
 from components.model_card.weaknesses import weaknesses
 from components.model_card.words import OTHER_MODELS, intended_use, limits, synthetic_data
+from components.model_card.written import written
 
+T = TypeVar("T")
 COMPARISONS = Path("comparisons")
 CODE = Path(__file__).parents[1]
 CODE_KINDS = {".py", ".yaml", ".html", ".css"}
 
 
-def figures_below(folder: Path) -> dict[str, Any]:
-    """The figures of every item of a mapped stage."""
-    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+def evaluated(stage: str, names: Iterable[str], of: Callable[[str, Any], T]) -> Iterator[T]:
+    """What is made of the figures of a mapped stage, for the items that have some, in the order of their names."""
+    for name in names:
+        path = paths.metrics_file(stage, name)
+        if path.is_file():
+            with written(path) as figures:
+                yield of(name, figures)
+
+
+def pretraining() -> dict[str, Any]:
+    """The few figures of pretraining that the page's head tells."""
+    with written(paths.metrics_file("pretrain")) as figures:
+        return {**figures, "train": {**figures["train"], "images": int(figures["train"]["images"])},
+                "parameters": int(figures["parameters"]), "steps": int(figures["steps"])}  # fmt: skip
 
 
 def comparisons(folder: Path) -> list[Comparison]:
@@ -60,16 +73,16 @@ def content_of(params: Params) -> dict[str, Any]:
     Raises:
         ValueError: a file is missing.
     """
-    zero_shot = figures_below(paths.METRICS / "zero_shot")
-    finetune = figures_below(paths.METRICS / "finetune")
     parameters = params.model_dump(mode="json", by_alias=True)
     verdicts: list[Verdict] = judge_all(params.register_.gates)
-    diagnoses = [diagnosis(name, zero_shot[name]) for name in params.datasets if name in zero_shot]
-    tunings = [tuning(name, finetune[name]) for name in params.finetune.tasks if name in finetune]
+    diagnoses = list(evaluated("zero_shot", params.datasets, diagnosis))
+    tunings = list(evaluated("finetune", params.finetune.tasks, tuning))
     archives = [archive(name, params) for name in params.datasets]
     synthetic = [one.name for one in archives if one.synthetic]
-    missing = [*(name for name in params.datasets if name not in zero_shot),
-               *(name for name in params.finetune.tasks if name not in finetune)]  # fmt: skip
+    known = {*(one.dataset for one in diagnoses), *(one.task for one in tunings)}
+    missing = [name for name in (*params.datasets, *params.finetune.tasks) if name not in known]
+    asked = {name for one in diagnoses for name in one.described}
+    unasked = [name for name in params.zero_shot.open_vocabulary if name not in asked]
     training_known = terms_of_training(paths.PRETRAINED) is not None
     return {
         "name": params.register_.name,
@@ -79,6 +92,7 @@ def content_of(params: Params) -> dict[str, Any]:
         "limits": [
             *limits(params.pretrain.init is not None, len(synthetic) == len(archives)),
             *([f"Not evaluated on {', '.join(missing)}: there are no figures of it."] if missing else []),
+            *([f"Described, but asked of no dataset: {', '.join(unasked)}."] if unasked else []),
         ],
         "diagnoses": diagnoses,
         "fewest_places": params.zero_shot.min_positives,
@@ -88,7 +102,7 @@ def content_of(params: Params) -> dict[str, Any]:
         "comparisons_are": OTHER_MODELS,
         "comparisons": comparisons(COMPARISONS),
         "pretraining_dataset": params.pretrain.dataset,
-        "pretraining": read_json(paths.metrics_file("pretrain")),
+        "pretraining": pretraining(),
         "pretraining_pictures": pictures_of(paths.PLOTS / "pretrain"),
         "phantom_pictures": pictures_of(paths.PLOTS / "phantom"),
         "reports": list(readable(without_tables(read_json(paths.metrics_file("reports"))))),

@@ -6,6 +6,7 @@ from components.core import paths
 from components.core.params import Params
 from components.core.records.whole import read_json
 from components.model_card.estimates import readable
+from components.model_card.written import written
 
 COUNTED = {"split": "Split", "sex": "Sex", "age_band": "Age", "view": "View", "origin": "Collection"}
 
@@ -35,23 +36,23 @@ class Archive:
 
 def archive(name: str, params: Params) -> Archive:
     """What became of a dataset's images."""
-    listed = read_json(paths.metrics_file("inventory", name))
-    taken = read_json(paths.metrics_file("ingest", name))
-    quality = paths.metrics_file("quality", name)
     dataset = params.datasets[name]
+    with written(paths.metrics_file("inventory", name)) as listed:
+        facts = {key: listed[key] for key in ("patients", "digest")} | {"listed": listed["images"]}
+    with written(paths.metrics_file("ingest", name)) as taken:
+        facts |= {
+            "taken": taken["manifest"],
+            "refused": taken["rejected"] + taken["rejected_studies"],
+            "reasons": taken["rejected_by_reason"],
+            "counts": {words: taken[key] for key, words in COUNTED.items() if set(taken[key]) - {"not_told"}},
+            "scanners": taken["scanners"],
+            "labels": taken["labels"],
+            "mended": {key: count for key, count in taken["mended"].items() if count},
+        }
     return Archive(
         name=name,
         layout=dataset.layout,
         synthetic=paths.is_synthetic(dataset.root),
-        listed=listed["images"],
-        patients=listed["patients"],
-        taken=taken["manifest"],
-        refused=taken["rejected"] + taken["rejected_studies"],
-        reasons=taken["rejected_by_reason"],
-        counts={words: taken[key] for key, words in COUNTED.items() if set(taken[key]) - {"not_told"}},
-        scanners=taken["scanners"],
-        labels=taken["labels"],
-        mended={key: count for key, count in taken["mended"].items() if count},
-        quality=list(readable(read_json(quality))),
-        digest=listed["digest"],
+        quality=list(readable(read_json(paths.metrics_file("quality", name)))),
+        **facts,
     )

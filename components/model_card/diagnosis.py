@@ -90,27 +90,39 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
-    """Zero-shot figures of one dataset; `reliability` has the numbers of the pictures, by the truth in words."""
+class Judgement:
+    """The figures against one kind of truth; `reliability` has the numbers of its picture."""
 
-    dataset: str
     truth: str
     auroc: Estimate
     average_precision: Estimate
     average_precision_chance: Estimate
     calibration_error: Estimate
     brier_score: Estimate
+    classes: list[ClassRow]
+    groups: list[GroupRow]
+    left_out: list[str]
+    reliability: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Zero-shot figures of one dataset: by the truth that its headline is of, and by every other that it has.
+
+    `not_asked` is how many images of every split the model was not asked about, and why; `described` the classes that
+    were asked for by a sentence, each with the definitions that are nearest to it.
+    """
+
+    dataset: str
+    headline: Judgement
+    others: list[Judgement]
     grounding: Grounding
-    other_truths: list[tuple[str, Estimate]]
     severities: list[tuple[str, Estimate]]
     images: int
     patients: int
-    classes: list[ClassRow]
-    groups: list[GroupRow]
-    described: list[str]
-    left_out: list[str]
+    not_asked: dict[str, int]
+    described: dict[str, list[str]]
     not_served: list[str]
-    reliability: dict[str, Any]
     pictures: list[Picture]
 
 
@@ -169,22 +181,34 @@ def _grounding(figures: Mapping[str, Any]) -> Grounding:
     )
 
 
-def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
-    """The zero-shot figures of a dataset."""
-    test = figures["images"]["test"]
+def _judgement(figures: Mapping[str, Any]) -> Judgement:
     classes = _classes(figures)
-    others = {words: figures[f"{kind}_truth"] for kind, words in TRUTHS.items() if f"{kind}_truth" in figures}
-    others = {words: other for words, other in others.items() if other["declared"]}
-    return Diagnosis(
-        dataset=dataset,
+    return Judgement(
         truth=TRUTHS[figures["truth"]],
         auroc=Estimate.of(figures["auroc"]["macro"]),
         average_precision=Estimate.of(figures["average_precision"]["macro"]),
         average_precision_chance=Estimate(mean(row.share for row in classes) if classes else None),
         calibration_error=Estimate.of(figures["calibration_error"]["macro"]),
         brier_score=Estimate.of(figures["brier_score"]["macro"]),
+        classes=classes,
+        groups=_groups(figures["subgroups"]),
+        left_out=[
+            f"{name} {row['positives']} of {row['positives'] + row['negatives']}"
+            for name, row in sorted(figures["too_few"].items())
+        ],
+        reliability=figures["reliability"],
+    )
+
+
+def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
+    """The zero-shot figures of a dataset."""
+    test = figures["images"]["test"]
+    others = [figures[f"{kind}_truth"] for kind in TRUTHS if f"{kind}_truth" in figures]
+    return Diagnosis(
+        dataset=dataset,
+        headline=_judgement(figures),
+        others=[_judgement(other) for other in others if other["declared"]],
         grounding=_grounding(figures),
-        other_truths=[(words, Estimate.of(other["auroc"]["macro"])) for words, other in others.items()],
         severities=[
             (grade, Estimate.of(row["auroc"]["macro"]))
             for grade, row in figures.get("by_severity", {}).items()
@@ -192,20 +216,8 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         ],
         images=test["images"],
         patients=test["patients"],
-        classes=classes,
-        groups=_groups(figures["subgroups"]),
-        described=[
-            f"{name} (nearest definitions: {', '.join(figures['nearest_terms'][name])})"
-            for name in figures["open_vocabulary"]
-        ],
-        left_out=[
-            f"{name} {row['positives']} of {row['positives'] + row['negatives']}"
-            for name, row in sorted(figures["too_few"].items())
-        ],
+        not_asked={reason: count for reason, count in figures["left_out"].items() if count},
+        described={name: list(figures["nearest_terms"][name]) for name in figures["open_vocabulary"]},
         not_served=figures.get("classes_not_served", []),
-        reliability={
-            TRUTHS[figures["truth"]]: figures["reliability"],
-            **{words: other["reliability"] for words, other in others.items()},
-        },
         pictures=pictures_of(paths.PLOTS / "zero_shot" / dataset, dataset),
     )

@@ -16,9 +16,16 @@ class Estimate:
 
     @classmethod
     def of(cls, figure: Mapping[str, Any] | None) -> "Estimate":
-        """From a metrics file's `{"value", "low", "high", "why"}`."""
+        """From a metrics file's `{"value", "low", "high", "why"}`.
+
+        Raises:
+            TypeError: one of them is no number.
+        """
         figure = figure or {}
         value = figure.get("value")
+        for number in (value, figure.get("low"), figure.get("high")):
+            if not isinstance(number, int | float | None):
+                raise TypeError(f"{number!r} is no number")
         return cls(value, figure.get("low"), figure.get("high"), figure.get("why") if value is None else None)
 
     @property

@@ -13,9 +13,9 @@ def summary_of(diagnoses: list[Diagnosis], tunings: list[Tuning]) -> dict[str, d
     rows: dict[str, dict[str, float | None]] = {}
     for diagnosis in diagnoses:
         rows[f"zero_shot_{diagnosis.dataset}"] = {
-            "auroc": diagnosis.auroc.value,
-            "low": diagnosis.auroc.low,
-            "high": diagnosis.auroc.high,
+            "auroc": diagnosis.headline.auroc.value,
+            "low": diagnosis.headline.auroc.low,
+            "high": diagnosis.headline.auroc.high,
             "places": diagnosis.grounding.places,
             "pointing_game": diagnosis.grounding.pointing.value,
             "mean_position": diagnosis.grounding.baseline.value,

@@ -29,7 +29,7 @@ def weaknesses(diagnoses: Sequence[Diagnosis], tunings: Sequence[Tuning], archiv
 def _of_zero_shot(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
     """The weakest classes, those not told from chance, those pointed at worse than their mean position."""
     for one in diagnoses:
-        known = [row for row in one.classes if row.auroc.value is not None]
+        known = [row for row in one.headline.classes if row.auroc.value is not None]
         weakest = sorted(known, key=lambda row: row.auroc.value or 0)[:WEAKEST]
         if weakest:
             yield f"{one.dataset}: the lowest AUROC is that of {', '.join(f'{r.name} {r.auroc}' for r in weakest)}."
@@ -49,7 +49,7 @@ def _of_zero_shot(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
                 f"{one.dataset}: the maps overlap with places less than the mean mask of each finding does, a "
                 f"difference in Dice of {one.grounding.dice.difference}."
             )
-        if one.left_out:
-            yield f"{one.dataset}: too few cases for any figure (positives of all): {', '.join(one.left_out)}."
+        if one.headline.left_out:
+            yield f"{one.dataset}: too few cases for any figure (positives of all): {', '.join(one.headline.left_out)}."
         if one.not_served:
             yield f"{one.dataset}: classes that the model cannot answer for: {', '.join(one.not_served)}."

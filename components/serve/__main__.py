@@ -19,12 +19,12 @@ def _parser() -> argparse.ArgumentParser:
     command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "predict", help="findings.json and overlay.png of one radiograph"
     )
-    command.add_argument("image", metavar="IMAGE", type=Path, help="a DICOM, PNG or JPEG file")
+    command.add_argument("image", metavar="IMAGE", type=Path, help="a DICOM, PNG or JPEG file; its pixels as stored")
     command.add_argument(
         "--model", metavar="DIR", type=Path, required=True, help="models/pretrained, or a registered model downloaded"
     )
     command.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder that is made or replaced")
-    command.add_argument("--window", type=int, default=0, help="which VOI window of the header is used, from 0 (0)")
+    command.add_argument("--window", type=int, default=0, help="which VOI window of the header, from 0 to the last (0)")
     command.add_argument(
         "--show", metavar="P", type=float, default=0.5, help="least probability that the overlay shows (0.5)"
     )

@@ -13,6 +13,7 @@ from components.core.params import Objection
 from components.core.records.letterbox import Letterbox
 from components.core.records.views import FRONTAL
 
+LEAST_SIDE = 64  # pixels; less than that shows no findings
 PERCENTILES = (0.5, 99.5)  # where the header has no window that shows anything, as params.yaml has them
 
 
@@ -44,7 +45,8 @@ def open_radiograph(path: Path, size: int, window: int, allow: Sequence[Objectio
         window, allow: see `core.dicom.render`.
 
     Raises:
-        ValueError: the file is missing, gives no image (with the reason's code), or shows a lateral view.
+        ValueError: the file is missing, gives no image (with the reason's code), is smaller than `LEAST_SIDE`, or
+            shows a view that is not frontal.
     """
     if not path.is_file():
         raise ValueError(f"{path} is not a file")
@@ -61,6 +63,10 @@ def open_radiograph(path: Path, size: int, window: int, allow: Sequence[Objectio
         if small.header.view not in FRONTAL:
             raise ValueError(f"{path} shows the view {small.header.view}: the model knows frontal views only")
         box = small.letterbox
+        if min(box.rows, box.columns) < LEAST_SIDE:
+            raise ValueError(
+                f"{path} has {box.rows} x {box.columns} pixels: at least {LEAST_SIDE} x {LEAST_SIDE} are wanted"
+            )
         large = at(max(box.rows, box.columns))
     except Refused as refused:
         raise ValueError(f"{path} is refused ({refused.reason}): {refused.message}") from None

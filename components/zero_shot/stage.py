@@ -16,7 +16,7 @@ from components.core.metrics.estimate import rounded
 from components.core.model import VisionLanguageModel, load
 from components.core.model.terms import served_pathologies
 from components.core.params import Params
-from components.core.records.datasets import read_annotations, read_manifest
+from components.core.records.datasets import left_out_of, read_annotations, read_manifest
 from components.core.records.labels import StudyLabels
 from components.core.records.letterbox import Letterbox
 from components.core.records.predictions import prediction_rows
@@ -55,6 +55,7 @@ class Dataset:
         described: the dataset's own classes that the vocabulary lacks, each with its definition (open vocabulary).
         served: the pathologies that the model was trained for.
         size: side of the shards' images in pixels.
+        left_out: how many images the figures are not of, and how many that only the annotations know, by the reason.
     """
 
     images: pd.DataFrame
@@ -67,6 +68,7 @@ class Dataset:
     described: dict[str, str]
     served: tuple[str, ...]
     size: int
+    left_out: dict[str, int]
 
 
 def understands(model: VisionLanguageModel) -> bool:
@@ -112,6 +114,7 @@ def read_dataset(params: Params, name: str, shards: ImageShards, model: VisionLa
         described=described,
         served=served,
         size=len(shards[int(asked["shard"].iloc[0]), int(asked["row"].iloc[0])]),
+        left_out=left_out_of(manifest, annotations),
     )
 
 
@@ -261,6 +264,7 @@ def all_figures(dataset: Dataset, truths: list[Judged], grounding: Grounding | N
     section = params.zero_shot
     result = figures_of(truths[0], section)
     result["images"] = counts_of(dataset)
+    result["left_out"] = dataset.left_out
     result["served"] = list(dataset.served)
     result["classes"] = {key: list(terms) for key, terms in dataset.classes.items()}
     result["classes_not_served"] = list(dataset.classes_not_served)

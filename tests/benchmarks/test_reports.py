@@ -1,11 +1,12 @@
 """The benchmark of the report parser runs, on phantom reports and on a file of them."""
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
-from benchmarks.reports import phantom_reports, run
+from benchmarks.reports import phantom_reports, run, wall_seconds
 
 
 def test_phantom_reports_are_all_different() -> None:
@@ -26,6 +27,14 @@ def test_the_tables_are_printed(
     assert "medspaCy" in printed
     assert "not set up: make benchmark-medspacy" in printed
     assert "processes" in printed
+
+
+def test_a_process_that_dies_ends_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components/__init__.py").touch()  # where the new processes will look for the parser
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BrokenProcessPool):
+        wall_seconds(["No effusion."], 1)
 
 
 def test_a_file_without_reports_is_refused(tmp_path: Path) -> None:

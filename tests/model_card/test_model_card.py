@@ -54,6 +54,7 @@ def fill(root: Path) -> None:
         "truth": "drawn",
         "too_few": {"hernia": {"positives": 1, "negatives": 90}},
         "images": {"test": {"images": 300, "patients": 200}},
+        "left_out": {"not_frontal": 21, "annotated_but_not_there": 0},
         "auroc": {
             "macro": estimate(0.83),
             "per_class": {
@@ -90,7 +91,19 @@ def fill(root: Path) -> None:
             "severe": {"auroc": {"macro": estimate(None), "per_class": {}}},
         },
         "report_truth": {
-            "auroc": {"macro": estimate(0.77)}, "declared": ["effusion"], "reliability": {"pooled": [], "per_class": {}}
+            "truth": "report", "declared": ["edema"], "too_few": {"mass": {"positives": 2, "negatives": 50}},
+            **{
+                figure: {
+                    "macro": estimate(value),
+                    "per_class": {"edema": {**estimate(value), "positives": 9, "negatives": 27}},
+                }
+                for figure, value in (
+                    ("auroc", 0.77), ("average_precision", 0.6), ("f1", 0.5), ("calibration_error", 0.1),
+                    ("brier_score", 0.1),
+                )
+            },
+            "reliability": {"pooled": [], "per_class": {}},
+            "subgroups": {"sex": {"F": {**estimate(0.74), "classes": ["edema"], "images": 31, "patients": 30}}},
         },
         "iou": {
             **estimate(0.3), "chance": estimate(0.07),
@@ -207,7 +220,7 @@ class Elements(HTMLParser):
 def test_the_page_holds_figures_with_intervals_refusals_and_gates(page: str) -> None:
     for text in ("0.83 (0.78 to 0.88)", "0.55 (0.50 to 0.60)", "0.21 (0.16 to 0.26)", "truncated 10", "654,321",
                  "too few cases", "grade mild alone: macro AUROC 0.66",
-                 "Against what the reports say: macro AUROC 0.77",
+                 "<h4>Against what the reports say</h4>", "0.77 (0.72 to 0.82)",
                  "there is no number auroc.micro.value in it", "1 of 2", "hernia",
                  "does not get the alias champion", "ab" * 32):  # fmt: skip
         assert text in page, text
@@ -236,6 +249,20 @@ def test_groups_stand_beside_their_counts(page: str) -> None:
     assert women.endswith('<td class="number">1</td><td class="number">170</td><td class="number">110</td></tr>\n')
     assert "<td>no class has 10 positives</td>" in men
     assert next(row for row in rows if ">Scanner<" in row).count(">not told</th>") == 1
+
+
+def test_every_truth_has_its_classes_groups_and_rarities(page: str) -> None:
+    against = "mimic_cxr against what the reports say"
+    classes = page.split(f'aria-label="Classes of {against}"')[1].split("</table>")[0]
+    assert '<th scope="row">edema</th><td class="estimate">0.77 (0.72 to 0.82)</td>' in classes
+    assert '<td class="number">9 of 36</td>' in classes
+    assert "0.74 (0.69 to 0.79)" in page.split(f'aria-label="Groups of {against}"')[1].split("</table>")[0]
+    assert "mass 2 of 52" in page
+
+
+def test_what_was_not_asked_is_counted(page: str) -> None:
+    assert "Images that it was not asked about: not frontal 21." in page
+    assert "annotated but not there 0" not in page
 
 
 def test_calibration_both_streams_and_what_was_never_seen_are_told(page: str) -> None:
@@ -339,13 +366,14 @@ def test_without_comparisons_nothing_is_said_of_them(page: str, params: Params, 
 
 def test_the_same_content_stands_in_json(page: str, tmp_path: Path) -> None:
     card = json.loads((tmp_path / "model_card/card.json").read_text(encoding="utf-8"))
-    assert card["diagnoses"][0]["auroc"] == pytest.approx({"value": 0.83, "low": 0.78, "high": 0.88, "why": None})
+    headline = card["diagnoses"][0]["headline"]
+    assert headline["auroc"] == pytest.approx({"value": 0.83, "low": 0.78, "high": 0.88, "why": None})
     assert card["archives"][0]["reasons"] == {"truncated": 10}
     assert card["comparisons"][0]["rows"][1]["cell"] == "worse"
     assert card["diagnoses"][0]["pictures"][0]["title"] == "ROC curves"
     assert "base64" not in json.dumps(card)
-    assert card["diagnoses"][0]["reliability"]["what the phantom drew, moderate or worse"] == RELIABILITY
-    assert set(card["diagnoses"][0]["reliability"]) > {"what the reports say"}
+    assert headline["reliability"] == RELIABILITY
+    assert [other["truth"] for other in card["diagnoses"][0]["others"]] == ["what the reports say"]
     for sentence in (*card["intended_use"], *card["limits"], card["synthetic_data"]):
         assert sentence in page
     assert "It is not a medical device" in " ".join(card["limits"])
@@ -440,6 +468,22 @@ def test_a_missing_figure_is_a_sentence(tmp_path: Path, params: Params, monkeypa
     assert not (tmp_path / "model_card").exists()
 
 
+@pytest.mark.parametrize("content", [{}, [], 3, {"truth": "drawn", "auroc": {"macro": {"value": "much"}}}])
+@pytest.mark.parametrize("name", ["zero_shot/mimic_cxr", "ingest/mimic_cxr", "finetune/rsna_third", "pretrain"])
+def test_figures_of_another_form_are_a_sentence(page: str, params: Params, name: str, content: object) -> None:
+    write(Path(), f"metrics/{name}.json", content)
+    with pytest.raises(ValueError, match=rf"metrics/{name}\.json is not as its stage writes it"):
+        run(params, "")
+
+
+def test_a_disease_that_no_dataset_was_asked_for_is_named(page: str, params: Params) -> None:
+    assert "Described, but asked of no dataset" not in page
+    described = {**params.zero_shot.open_vocabulary, "silicosis": "small round opacities"}
+    section = params.zero_shot.model_copy(update={"open_vocabulary": described})
+    run(params.model_copy(update={"zero_shot": section}), "")
+    assert "Described, but asked of no dataset: " in Path("model_card/index.html").read_text(encoding="utf-8")
+
+
 def test_figures_read_as_words() -> None:
     assert str(Estimate(0.5)) == "0.50"
     assert list(readable({"a_b": {"c": 1234, "d": [1, 2]}, "e": True, "f": None})) == [
@@ -455,6 +499,7 @@ def test_a_dataset_without_a_class_of_enough_cases_has_no_empty_table(page: str,
     figures = json.loads(Path("metrics/zero_shot/mimic_cxr.json").read_text(encoding="utf-8"))
     for name in ("auroc", "average_precision", "f1", "calibration_error", "brier_score"):
         figures[name] = {"macro": {"value": None, "why": "few"}, "per_class": {}}
+    del figures["report_truth"]
     write(Path(), "metrics/zero_shot/mimic_cxr.json", figures)
     run(params, "")
     other = Path("model_card/index.html").read_text(encoding="utf-8")

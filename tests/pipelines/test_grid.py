@@ -128,3 +128,9 @@ def test_a_killed_grid_goes_on_and_computes_nothing_twice(checkout: Path, tmp_pa
     for cell, beta in (("medslip", 1.0), ("no_icl", 0.0)):
         assert read_yaml(run.folder / cell / "7/predictions/scores")["pretrain"]["objective"]["beta"] == beta
         assert read_json(run.folder / cell / "7/metrics/zero_shot/mimic_cxr.json") == {}
+
+
+def test_the_table_of_a_grid_that_has_not_run_is_refused(checkout: Path, tmp_path: Path) -> None:
+    run = GridRun(checkout / "grid.yaml", "0123456789abcdef", 1)
+    with pytest.raises(ValueError, match=r"grid\.yaml has not run at 0123456789ab: no cell of it is done"):
+        run.compare(tmp_path / "out")

@@ -161,7 +161,12 @@ def test_what_is_no_frontal_chest_radiograph_is_refused(model: Path, image: Path
     whole = radiograph(chest(ROWS, COLUMNS), 12, uid.JPEGLSLossless)
     cases = {
         "lateral.dcm": (radiograph(chest(), 12, uid.ExplicitVRLittleEndian, ViewPosition="LL"), "frontal views only"),
-        "knee.dcm": (radiograph(chest(), 12, uid.ExplicitVRLittleEndian, BodyPartExamined="KNEE"), "body_part"),
+        "oblique.dcm": (radiograph(chest(), 12, uid.ExplicitVRLittleEndian, ViewPosition="RAO"), "frontal views only"),
+        "tiny.dcm": (radiograph(chest(20, 70), 12, uid.ExplicitVRLittleEndian), "has 20 x 70 pixels: at least 64 x 64"),
+        "knee.dcm": (
+            radiograph(chest(ROWS, COLUMNS), 12, uid.ExplicitVRLittleEndian, BodyPartExamined="KNEE"),
+            "body_part",
+        ),
         "frames.dcm": (
             radiograph(np.vstack([chest(ROWS, COLUMNS)] * 2), Rows=ROWS, NumberOfFrames=2),
             r"refused \(multi_frame\): the object holds 2 frames: a radiograph is one",

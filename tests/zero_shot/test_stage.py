@@ -206,6 +206,7 @@ def test_both_streams_are_judged_beside_the_one(figures) -> None:
 def test_lateral_views_are_not_asked(root, figures) -> None:
     assert set(predictions(root, "mimic_cxr", "drawn")["view"]) == {"PA"}
     assert sum(split["images"] for split in figures["mimic_cxr"]["images"].values()) == COUNT - COUNT // 17
+    assert figures["mimic_cxr"]["left_out"] == {"not_frontal": COUNT // 17, "annotated_but_not_there": 0}
 
 
 def test_training_images_only_give_the_mean_positions(root, figures) -> None:

@@ -6,6 +6,7 @@ but those whose name says that they are something else. `reports.csv` at the roo
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -13,7 +14,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 
 from components.core.archives.base import Archive, Entry, problem_of
-from components.core.archives.source import Stamp, VersionKind
+from components.core.archives.source import Source, Stamp, VersionKind
 from components.core.archives.tables import has_table, read_rows
 from components.core.part10 import header_names
 
@@ -29,7 +30,15 @@ NO_OBJECTS = frozenset(NO_OBJECTS_WORDS.split())
 
 
 class Folder(Archive):
-    """A tree of DICOM files (see the module)."""
+    """A tree of DICOM files (see the module).
+
+    Attributes:
+        skipped: how many files the entries so far left out because of their name, by its ending; a dot for hidden ones.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.skipped = Counter[str]()
 
     def entries(self) -> Iterator[Entry]:
         """See `Archive.entries`: every file that may be an object, then studies of the table without one."""
@@ -78,7 +87,8 @@ class Folder(Archive):
 
     def _objects(self) -> Iterator[tuple[str, str | None, dict[str, str]]]:
         """Every file that may be an object, what is wrong with it, and whose it is; several are read at once."""
-        uris = (uri for uri in self.source.files() if _may_be_an_object(PurePosixPath(uri)))
+        self.skipped.clear()
+        uris = (uri for uri in self.source.files() if self._may_be_an_object(PurePosixPath(uri)))
         with ThreadPoolExecutor(READERS) as pool:
             while batch := list(islice(uris, BATCH)):
                 problems = [problem_of(self.source, uri, "not_a_file") for uri in batch]
@@ -93,6 +103,8 @@ class Folder(Archive):
         except OSError:
             return {}
 
-
-def _may_be_an_object(path: PurePosixPath) -> bool:
-    return path.suffix.lower() not in NO_OBJECTS and not path.name.startswith(".")
+    def _may_be_an_object(self, path: PurePosixPath) -> bool:
+        ending = "." if path.name.startswith(".") else path.suffix.lower()
+        skipped = ending == "." or ending in NO_OBJECTS
+        self.skipped[ending] += skipped
+        return not skipped

@@ -19,6 +19,7 @@ CLASSES = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
     "Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax",
 )  # fmt: skip
+NO_FINDING = "No Finding"
 BOX_NAMES = {"Infiltrate": "Infiltration"}  # the table of boxes has another word for it
 ListedSplit = Literal["test", "not_test"]
 BOX_AXES = ("Bbox [x", "y", "w", "h]")
@@ -36,6 +37,11 @@ class NihCxr14(Archive):
             if uri.lower().endswith(".png") and places.setdefault(PurePosixPath(uri).name, uri) != uri:
                 yield Entry(uri=uri, image=uri, study=uri, patient=uri, problem="repeated")
         boxes, test, others = self._boxes(), self._list(TEST), self._list(OTHERS)
+        if both := test & others:
+            raise ValueError(
+                f"the archive at {self.source.root} has {len(both)} images in both {TEST} and {OTHERS}, such as "
+                f"{min(both)}: an image is for the test or not"
+            )
         told: set[str] = set()
         listed = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
         table = LATER_ENTRIES if has_table(self.source, LATER_ENTRIES) else ENTRIES
@@ -48,14 +54,14 @@ class NihCxr14(Archive):
                 uri=uri or image,
                 image=image,
                 study=image.rpartition(".")[0],  # the table does not say which images were taken together
-                patient=row["Patient ID"],
+                patient=row["Patient ID"] or image,
                 split=split_of.get(image),
                 view=row["View Position"],
                 sex=row["Patient Gender"],
                 age=self._age(row["Patient Age"]),
                 labels=self._labels(row["Finding Labels"], f"the table {table}, row {number} below the header,"),
                 boxes=tuple(boxes.get(image, ())),
-                problem=problem_of(self.source, uri) if uri else "file_missing",
+                problem=self._problem(row, uri),
             )
             told.add(image)
         for image in sorted((boxes.keys() | test | others) - told):
@@ -63,6 +69,11 @@ class NihCxr14(Archive):
                 yield Entry(uri=image, image=image, study=image, patient=image, problem="file_missing")
         for uri in places.values():
             yield Entry(uri=uri, image=uri, study=uri, patient=uri, problem="unplaced")
+
+    def _problem(self, row: dict[str, str], uri: str) -> str | None:
+        if not uri:
+            return "file_missing"
+        return problem_of(self.source, uri) if row["Patient ID"] else "unplaced"
 
     @staticmethod
     def _splits(rows: list[dict[str, str]], test: frozenset[str], others: frozenset[str]) -> dict[str, ListedSplit]:
@@ -78,9 +89,11 @@ class NihCxr14(Archive):
         return frozenset(decode_text(self.source.read(uri)).split())
 
     def _labels(self, words: str, place: str) -> tuple[Label, ...]:
-        found = set(words.split("|")) - {"No Finding"}
-        if not found <= set(CLASSES):
-            raise ValueError(f"{self.source.root}: {place} holds a finding that is none of {', '.join(CLASSES)}")
+        found = set(words.split("|"))
+        if found != {NO_FINDING} and not found <= set(CLASSES):
+            raise ValueError(
+                f"{self.source.root}: {place} holds neither {NO_FINDING} alone nor findings of {', '.join(CLASSES)}"
+            )
         return tuple(Label(name, int(name in found)) for name in CLASSES)
 
     @staticmethod

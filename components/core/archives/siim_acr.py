@@ -1,6 +1,7 @@
 """SIIM-ACR Pneumothorax Segmentation (2019): DICOM files and masks of the pneumothorax, no reports.
 
-`dicom-images-train/<study>/<series>/<image>.dcm` is an image; `train-rle.csv` holds a row a mask, ` -1` for none.
+`dicom-images-train/<study>/<series>/<image>.dcm` is an image; `train-rle.csv` holds a row a mask, ` -1` for none, and a
+field without either is refused: it could mean both.
 Every study is a patient of its own. Not read: `dicom-images-test`, which has no published masks.
 Source: https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation/data
 """
@@ -69,10 +70,10 @@ def absolute_runs(text: str) -> str:
     """Runs whose starts count from the end of the run before, as runs that all count from the first pixel.
 
     Raises:
-        ValueError: the text is not pairs of whole numbers of at least 0.
+        ValueError: the text is not pairs of whole numbers of at least 0, one pair or more.
     """
     numbers = text.split()
-    if len(numbers) % 2 or not all(number.isdecimal() and len(number) <= DIGITS for number in numbers):
+    if not numbers or len(numbers) % 2 or not all(number.isdecimal() and len(number) <= DIGITS for number in numbers):
         raise ValueError("the runs of a mask must be pairs of whole numbers")
     place, runs = 0, []
     for gap, length in zip(numbers[::2], numbers[1::2], strict=True):

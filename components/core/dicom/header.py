@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 from components.core.dicom.elements import items, numbers, text
 from components.core.dicom.refusal import Objection, Refused
 
-LATERAL_WORDS = {"LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT"}
+LATERAL_WORDS = {"LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT", "SWIMMERS"}
+OBLIQUE_WORDS = {"OBLIQUE", "OBL", "LAO", "RAO", "LPO", "RPO"}
 # Meanings of the view codes (PS3.16, CID 4010) that radiographs of the chest carry.
 VIEW_MEANINGS = {
     "postero-anterior": "PA",
@@ -18,6 +19,10 @@ VIEW_MEANINGS = {
     "lateral projection": "LATERAL",
     "left lateral": "LATERAL",
     "right lateral": "LATERAL",
+    "left anterior oblique": "OBLIQUE",
+    "left posterior oblique": "OBLIQUE",
+    "right anterior oblique": "OBLIQUE",
+    "right posterior oblique": "OBLIQUE",
 }
 # The standard's words for what is no plain radiograph (PS3.3, C.7.3.1.1.1); others, and none, say nothing against it.
 OTHER_MODALITIES_WORDS = """
@@ -95,13 +100,15 @@ def refuse_by_header(dataset: Dataset, allow: Collection[Objection]) -> None:
 
 
 def normal_view(word: str | None) -> str:
-    """A view position as an archive or a header writes it → PA, AP, LATERAL or UNKNOWN.
+    """A view position as an archive or a header writes it → PA, AP, LATERAL, OBLIQUE or UNKNOWN.
 
-    Where a lateral view is named beside a frontal one, it counts: no lateral radiograph is to pass for a frontal one.
+    Where another view is named beside a frontal one, it counts: only a frontal radiograph is to pass for one.
     """
     words = re.findall("[A-Z]+", (word or "").upper())
     if LATERAL_WORDS.intersection(words):
         return "LATERAL"
+    if OBLIQUE_WORDS.intersection(words):
+        return "OBLIQUE"
     return words[0] if words and words[0] in ("PA", "AP") else "UNKNOWN"
 
 

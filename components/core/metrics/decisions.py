@@ -52,6 +52,9 @@ def calibration_error(truth_N: Truth, score_N: Floats, bootstrap: PatientBootstr
 
     The mean distance, weighted by the images in a bin, between the mean probability and the share of positives
     (Guo et al., 2017, On Calibration of Modern Neural Networks, section 2).
+
+    Chance alone makes distances, and a resample has more of it than the data: the resamples are shifted down by the
+    bias that the bootstrap shows (Efron and Tibshirani, An Introduction to the Bootstrap, section 10.2), never below 0.
     """
     known_N = truth_N >= 0
     columns_NK = np.zeros((len(score_N), BINS + 1))
@@ -59,7 +62,8 @@ def calibration_error(truth_N: Truth, score_N: Floats, bootstrap: PatientBootstr
     columns_NK[:, BINS] = known_N
     sums_RK = np.concatenate([columns_NK.sum(0, keepdims=True), bootstrap.sums(columns_NK)])
     error_R = ratio(np.abs(sums_RK[:, :BINS]).sum(1), sums_RK[:, BINS])
-    return Estimate(float(error_R[0]), error_R[1:])
+    bias = np.nanmean(error_R[1:]) - error_R[0] if np.isfinite(error_R[1:]).any() else 0.0
+    return Estimate(float(error_R[0]), np.maximum(error_R[1:] - bias, 0.0))
 
 
 def brier_score(truth_N: Truth, score_N: Floats, bootstrap: PatientBootstrap) -> Estimate:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from components.core.records.tables import read_table
+from components.core.records.views import FRONTAL
 
 LABEL_VALUES = (-1, 0, 1)
 
@@ -49,3 +50,12 @@ def read_annotations(folder: Path) -> pd.DataFrame:
     if annotations.loc[kind == "mask", "mask_png"].isna().any():
         raise ValueError(f"{path} has a mask without pixels: run ingest again")
     return annotations
+
+
+def left_out_of(manifest: pd.DataFrame, annotations: pd.DataFrame) -> dict[str, int]:
+    """How many images an evaluation leaves out: those of other views, and those that only the annotations know."""
+    annotated = annotations["image_id"].drop_duplicates()
+    return {
+        "not_frontal": int((~manifest["view"].isin(FRONTAL)).sum()),
+        "annotated_but_not_there": int((~annotated.isin(manifest["image_id"])).sum()),
+    }

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-SHARED = ["image_id", "patient_id", "split", "view", "sex", "age_band", "scanner"]
+SHARED = ["image_id", "patient_id", "split", "view", "sex", "age_band", "scanner", "origin"]
 
 
 def prediction_rows(

@@ -53,7 +53,7 @@ MANIFEST = pa.schema(
         ("study_id", pa.string()),
         ("patient_id", pa.string()),
         ("split", pa.string()),
-        ("view", pa.string()),  # PA, AP, LATERAL, … or UNKNOWN
+        ("view", pa.string()),  # one of records.views.VIEWS
         ("sex", pa.string()),  # F, M or null
         ("age_band", pa.string()),  # 0-17, 18-39, 40-59, 60-79, 80+ or null
         ("scanner", pa.string()),  # pseudonym of manufacturer and model, null where unknown
@@ -96,7 +96,7 @@ REJECTED = pa.schema([("id", pa.string()), ("kind", pa.string()), ("reason", pa.
 REASONS = {
     "file_missing": "the archive's tables name a file that is not there",
     "outside": "the archive names a file outside its root",
-    "unplaced": "no table lists the file, and its place does not say whose it is",
+    "unplaced": "neither a table nor its place says whose the file is",
     "repeated": "the archive's tables name the image twice, or it lies in two places: the first counts",
     "unreadable": "the file cannot be read",
     "image_missing": "the study has a report but no image",
@@ -160,6 +160,7 @@ PREDICTIONS = pa.schema(
         ("sex", pa.string()),
         ("age_band", pa.string()),
         ("scanner", pa.string()),
+        ("origin", pa.string()),
         ("name", pa.string()),  # the class
         ("truth_kind", pa.string()),  # drawn, report or label
         ("truth", pa.int8()),  # 1, 0, or -1 unknown

@@ -36,7 +36,12 @@ def test_nih_rows_boxes_lists_and_places(tmp_path: Path) -> None:
         (
             "Data_Entry_2017.csv",
             ("a.png", "Gout", 1, 5, "F", "PA"),
-            "row 4 below the header, holds a finding that is none of",
+            "row 4 below the header, holds neither No Finding alone nor findings of",
+        ),
+        (
+            "Data_Entry_2017.csv",
+            ("a.png", "No Finding|Hernia", 1, 5, "F", "PA"),
+            "row 4 below the header, holds neither No Finding alone nor findings of",
         ),
         (
             "BBox_List_2017.csv",
@@ -55,6 +60,23 @@ def test_nih_rows_that_mean_nothing(tmp_path: Path, table: str, row: tuple[objec
     write(tmp_path, table, (tmp_path / table).read_bytes() + csv_bytes([row]))
     with pytest.raises(ValueError, match=sentence):
         by_image("nih_cxr14", tmp_path)
+
+
+def test_an_nih_image_is_for_the_test_or_not(tmp_path: Path) -> None:
+    write_nih(tmp_path)
+    lists = [(tmp_path / name).read_text(encoding="utf-8") for name in ("test_list.txt", "train_val_list.txt")]
+    write(tmp_path, "train_val_list.txt", "\n".join(lists).encode())
+    with pytest.raises(ValueError, match=r"1 images in both .*, such as 00000002_000"):
+        by_image("nih_cxr14", tmp_path)
+
+
+def test_an_nih_image_of_nobody_is_not_taken(tmp_path: Path) -> None:
+    write_nih(tmp_path)
+    table = tmp_path / "Data_Entry_2017.csv"
+    row = csv_bytes([("00000001_000.png", "Cardiomegaly|Infiltration", 1, "058Y", "M", "PA")])
+    assert row in table.read_bytes()
+    write(tmp_path, table.name, table.read_bytes().replace(row, row.replace(b",1,", b",,")))
+    assert by_image("nih_cxr14", tmp_path)["00000001_000.png"].problem == "unplaced"
 
 
 def test_an_nih_image_of_no_list_goes_with_the_others_of_its_patient(tmp_path: Path) -> None:

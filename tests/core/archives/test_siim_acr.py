@@ -26,7 +26,7 @@ def test_images_and_masks(tmp_path: Path) -> None:
     assert found["gone"].problem == "file_missing"
 
 
-@pytest.mark.parametrize("runs", ["1 2 3", "a b", "-3 4", "1.5 2", f"{'9' * 5000} 1"])
+@pytest.mark.parametrize("runs", ["", "1 2 3", "a b", "-3 4", "1.5 2", f"{'9' * 5000} 1"])
 def test_runs_that_mean_nothing(tmp_path: Path, runs: str) -> None:
     with pytest.raises(ValueError, match="row 1 below the header: the runs of a mask must be pairs of whole numbers"):
         by_image(write_siim(tmp_path, [("i1", runs)], ["i1"]))
