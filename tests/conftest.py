@@ -12,7 +12,7 @@ import pytest
 
 from tests.distribution import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.docker_engine import build, engine
-from tests.finished_run import Finished, run_tiny
+from tests.finished_run import Finished, copy_of_shared_run
 from tests.postgres_server import PostgresServer, postgres_server
 from tests.s3_server import NoServer, RealS3Server, s3_server
 from tests.skipped import pytest_terminal_summary
@@ -52,8 +52,10 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The whole pipeline, run once with the tiny profile."""
-    return run_tiny(repository, tmp_path_factory.mktemp("checkout"))
+    """The whole pipeline, run once with the tiny profile: a copy for each process of the tests."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return copy_of_shared_run(repository, shared, own / "checkout")
 
 
 @pytest.fixture(scope="session")

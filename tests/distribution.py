@@ -8,6 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 COSTLY = {
     "tests/pipelines/airflow/": "services",
     "tests/docker/": "containers",
+    "tests/pretrain/test_stage.py": "pretraining",  # meanwhile the services' process makes the finished run
     "tests/test_learning.py": "a finished run",
     "tests/test_pipeline.py": "a finished run",
 }

@@ -1,6 +1,7 @@
 """A checkout of its own in which the whole pipeline has run with the tiny profile."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from pathlib import Path
 import yaml
 
 from components.core.params import read_yaml
+from components.core.records.whole import read_json, write_json
+from pipelines.stage import locked
 from pipelines.workspace import run_params
 
+PATIENCE_SECONDS = 1800.0
 GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b.example"]
 
 
@@ -46,6 +50,18 @@ def copy_repository(repository: Path, folder: Path) -> None:
         if (repository / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((repository / name).read_bytes())
+
+
+def copy_of_shared_run(repository: Path, shared: Path, folder: Path) -> Finished:
+    """A copy of the run that the first process of the tests makes in a folder that all of them share."""
+    noted = shared / "finished.json"
+    with locked(shared / "finished.lock", PATIENCE_SECONDS) as ours:
+        assert ours, "another process of the tests has not finished its run"
+        if not noted.is_file():
+            done = run_tiny(repository, shared / "finished")
+            write_json(noted, {"output": done.output, "status": done.status})
+    shutil.copytree(shared / "finished", folder, symlinks=True)
+    return Finished(folder, **read_json(noted))
 
 
 def run_tiny(repository: Path, folder: Path) -> Finished:
