@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from components.core.records.digests import file_digest
 from components.core.records.shards import ImageShards
-from components.core.records.whole import DISK_FULL, whole_file, write_json
+from components.core.records.whole import DISK_FULL, read_json, whole_file, write_json
 from components.core.state import STATE_VARIABLE
 from components.core.tensors import write_tensors
 
@@ -121,6 +121,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
+        self._passed_over: set[Path] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -154,22 +155,28 @@ class Checkpoints:
         write_json(path.with_suffix(".json"), content)
         _to_disk(path.with_suffix(".json"))
         _to_disk(self.folder)
+        self._passed_over.discard(path.with_suffix(".json"))
         self._prune()
 
     def latest(self) -> dict[str, Any] | None:
-        """The state of the newest checkpoint that is whole; None where there is none. Says which it passes over."""
+        """The state of the newest checkpoint that is whole; None where there is none. Says which it passes over.
+
+        Those that it passes over stay until the next one is written, and then go: they take no place of a good one.
+        """
         for path in sorted(self.folder.glob("step-*.json"), reverse=True):
             try:
                 return _read(path)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 print(f"{path.stem} is passed over, it is corrupt or cut short: {error}", file=sys.stderr)
+                self._passed_over.add(path)
         return None
 
     def _prune(self) -> None:
         """Remove all but the last and the best, the JSON first: tensors without it count for nothing."""
-        paths = sorted(self.folder.glob("step-*.json"))
-        kept = set(paths[-self.keep :])
-        scores = {path: score for path in paths if (score := _score(path)) is not None}
+        paths = [path for path in sorted(self.folder.glob("step-*.json")) if path.is_file()]
+        good = [path for path in paths if path not in self._passed_over]
+        kept = set(good[-self.keep :])
+        scores = {path: score for path in good if (score := _score(path)) is not None}
         if scores:
             kept.add(max(scores, key=scores.__getitem__))
         for path in paths:
@@ -181,21 +188,28 @@ class Checkpoints:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError("it is no mapping")
-    digest = content.pop("digest")
+    content = _content(path)
     tensors_file = path.with_suffix(".safetensors")
-    if digest != _digest_of_json(content) or content["tensors"] != file_digest(tensors_file):
-        raise ValueError("its digest does not fit")
+    if content["tensors"] != file_digest(tensors_file):
+        raise ValueError("the digest of its tensors does not fit")
     with safe_open(tensors_file, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     return dict(_decode(content["state"], tensors))
 
 
+def _content(path: Path) -> dict[str, Any]:
+    """What a checkpoint's JSON holds, if it is what was written."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError("it is no mapping")
+    if content.pop("digest") != _digest_of_json(content):
+        raise ValueError("its digest does not fit")
+    return content
+
+
 def _score(path: Path) -> float | None:
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["score"])
+        return float(_content(path)["score"])
     except (OSError, ValueError, KeyError, TypeError):  # or none was given
         return None
 

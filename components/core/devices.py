@@ -29,7 +29,12 @@ def precision_of(named: str, place: torch.device) -> str:
     """Lightning's name of a precision; auto is bf16-mixed where the device multiplies in bf16, else 32-true.
 
     Elsewhere bf16 is emulated: on a CPU with AVX2 alone a step then takes ten times as long as in float32.
+
+    Raises:
+        ValueError: 16-mixed is wanted of a CPU.
     """
+    if named == "16-mixed" and place.type == "cpu":
+        raise ValueError("the precision 16-mixed needs a GPU: auto, bf16-mixed or 32-true is allowed on a CPU")
     if named != "auto":
         return named
     if place.type == "cuda":

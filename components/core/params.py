@@ -316,7 +316,7 @@ class ZeroShot(Section):
         description="Drawn findings at or above it are positives of the headline: moderate is 0.5."
     )
     overlays: int = Field(ge=0, le=200, description="How many grounding overlays are drawn.")
-    open_vocabulary: dict[ClassName, Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
+    open_vocabulary: dict[ClassName, Annotated[str, Field(pattern="[A-Za-z]", max_length=2000)]] = Field(
         description="Diseases that the vocabulary lacks, each with a sentence on how it looks: asked for where a "
         "dataset has a class of that name. Where the vocabulary has the class, too, the sentence is asked instead."
     )

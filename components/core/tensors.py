@@ -1,6 +1,5 @@
 """Tensors to a file, where a full disk is a full disk, and from a pickle, of which nothing is executed."""
 
-import errno
 import pickle
 import re
 import zipfile
@@ -11,21 +10,24 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file.
 
+    The library's own `save_file` writes under a name of its own beside the path, which a kill leaves there for good,
+    and for its user's eyes alone.
+
     Raises:
-        OSError: the system refused, with its number, which safetensors tells of in words alone.
+        OSError: the system refused.
     """
     try:
-        save_file(dict(tensors), path, metadata=metadata)
-    except SafetensorError as error:
-        found = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(found[1]) if found else errno.EIO, f"the file was not written: {error}", str(path)) from None
+        path.write_bytes(save(dict(tensors), metadata))
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def read_pickled(path: Path) -> Any:
@@ -52,7 +54,8 @@ def read_pickled(path: Path) -> Any:
         AttributeError,
         TypeError,
     ) as error:
-        raise ValueError(f"{path} is corrupt or cut short: {' '.join(str(error).split())[:200]}") from None
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
+        raise ValueError(f"{path} is no torch checkpoint, or is corrupt or cut short ({reason})") from None
 
 
 def _refuse_damage(path: Path) -> None:

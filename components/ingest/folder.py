@@ -58,7 +58,8 @@ def ingest_folder(root: str, out: Path, size: int, window: int, allow: Sequence[
     table = folder_inventory(out)
     write_table(table, inventory, "inventory", {"dataset": NAME, "key_fingerprint": pseudonyms.fingerprint})
     reasons = ", ".join(f"{count} {reason}" for reason, count in figures["rejected_by_reason"].items())
-    print(f"{out}: {figures['manifest']} images, {figures['rejected']} rejected{f' ({reasons})' if reasons else ''}")
+    rejected = figures["rejected"] + figures["rejected_studies"]
+    print(f"{out}: {figures['manifest']} images, {rejected} rejected{f' ({reasons})' if reasons else ''}")
     if skipped := ", ".join(f"{count} {ending}" for ending, count in sorted((+archive.skipped).items())):
         print(f"not looked at, since their names end like no DICOM file: {skipped}", file=sys.stderr)
     print(f"{table}: whose they are; it names patients, keep it to yourself", file=sys.stderr)

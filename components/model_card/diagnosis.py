@@ -14,12 +14,17 @@ GROUPINGS = {"sex": "Sex", "age_band": "Age", "view": "View", "scanner": "Scanne
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class of a zero-shot evaluation; `share` is that of positives, which is the chance of average precision."""
+    """One class of a zero-shot evaluation.
+
+    F1 and accuracy are at the threshold; `share` is that of positives, which is the chance of average precision.
+    """
 
     name: str
     auroc: Estimate
     average_precision: Estimate
+    threshold: float | None
     f1: Estimate
+    accuracy: Estimate
     positives: int
     negatives: int
     share: float
@@ -109,15 +114,16 @@ class Judgement:
 class Diagnosis:
     """Zero-shot figures of one dataset: by the truth that its headline is of, and by every other that it has.
 
-    `not_asked` is how many images of every split the model was not asked about, and why; `described` the classes that
-    were asked for by a sentence, each with the definitions that are nearest to it.
+    `severities` has each grade with its macro AUROC and of how many classes that is; `not_asked` is how many images of
+    every split the model was not asked about, and why; `described` the classes that were asked for by a sentence, each
+    with the definitions that are nearest to it.
     """
 
     dataset: str
     headline: Judgement
     others: list[Judgement]
     grounding: Grounding
-    severities: list[tuple[str, Estimate]]
+    severities: list[tuple[str, Estimate, int]]
     images: int
     patients: int
     not_asked: dict[str, int]
@@ -133,7 +139,9 @@ def _classes(figures: Mapping[str, Any]) -> list[ClassRow]:
             name=name,
             auroc=Estimate.of(row),
             average_precision=Estimate.of(figures["average_precision"]["per_class"][name]),
+            threshold=figures["thresholds"]["per_class"][name]["value"],
             f1=Estimate.of(figures["f1"]["per_class"][name]),
+            accuracy=Estimate.of(figures["accuracy"]["per_class"][name]),
             positives=row["positives"],
             negatives=row["negatives"],
             share=row["positives"] / (row["positives"] + row["negatives"]),
@@ -210,7 +218,7 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
         others=[_judgement(other) for other in others if other["declared"]],
         grounding=_grounding(figures),
         severities=[
-            (grade, Estimate.of(row["auroc"]["macro"]))
+            (grade, Estimate.of(row["auroc"]["macro"]), len(row["auroc"]["per_class"]))
             for grade, row in figures.get("by_severity", {}).items()
             if row["auroc"]["per_class"]
         ],

@@ -69,7 +69,8 @@ def open_radiograph(path: Path, size: int, window: int, allow: Sequence[Objectio
             )
         large = at(max(box.rows, box.columns))
     except Refused as refused:
-        raise ValueError(f"{path} is refused ({refused.reason}): {refused.message}") from None
+        wanted = "; a DICOM, PNG or JPEG file is wanted" if refused.reason == "not_dicom" else ""
+        raise ValueError(f"{path} is refused ({refused.reason}): {refused.message}{wanted}") from None
     return Opened(
         small_SS=small.image_SS,
         letterbox=box,

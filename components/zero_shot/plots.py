@@ -46,7 +46,10 @@ def draw_roc(cases: Cases, path: Path) -> None:
         known_N = truth_N >= 0
         false_T, true_T, _ = roc_curve(truth_N[known_N], score_N[known_N])
         label = f"{name} {auroc(truth_N, score_N):.2f}"
-        axes.plot(false_T, true_T, color=colours(number % 20), linewidth=1.4, label=label)
+        axes.plot(
+            false_T, true_T, color=colours(number % 20), linestyle=("-", ":", "--")[number // 20 % 3], linewidth=1.4,
+            label=label,
+        )  # fmt: skip
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--")
     axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
     axes.set_title("Test patients, area under the curve")

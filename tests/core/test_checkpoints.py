@@ -109,7 +109,7 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(
     assert latest(checkpoints) == 2
 
 
-@pytest.mark.parametrize("content", ["null", "3", "[]", '"text"', '{"score": []}'])
+@pytest.mark.parametrize("content", ["null", "3", "[]", '"text"', '{"score": []}', "[" * 200_000])
 def test_json_that_is_no_state_is_passed_over(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoints = Checkpoints(tmp_path)
     for number in (1, 2):
@@ -119,6 +119,20 @@ def test_json_that_is_no_state_is_passed_over(tmp_path: Path, content: str, caps
     assert "step-000000002 is passed over" in capsys.readouterr().err
     checkpoints.save(3, step(3))
     assert latest(checkpoints) == 3
+
+
+def test_damaged_checkpoints_of_later_steps_take_no_place_of_a_good_one(tmp_path: Path) -> None:
+    Checkpoints(tmp_path).save(9, step(9), score=0.5)
+    for number in (50, 60):
+        (tmp_path / f"step-0000000{number}.json").write_text('{"score": 0.9')
+        (tmp_path / f"step-0000000{number}.safetensors").write_text("x")
+    again = Checkpoints(tmp_path)
+    assert latest(again) == 9
+    for number in (10, 11, 12):
+        again.save(number, step(number))
+    assert latest(Checkpoints(tmp_path)) == 12
+    names = {path.stem for path in tmp_path.iterdir()}
+    assert names == {"step-000000009", "step-000000011", "step-000000012"}  # the best, and the last two
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_trained(tmp_path: Path) -> None:

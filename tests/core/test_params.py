@@ -100,6 +100,8 @@ def test_a_share_is_named_once(content: Any) -> None:
 def test_a_disease_is_named_as_its_dataset_has_it(content: Any) -> None:
     described = changed(content, "zero_shot.open_vocabulary", {"Pleural_Other": "Shadows along the pleura."})
     assert "Pleural_Other" in validate(described).zero_shot.open_vocabulary
+    with pytest.raises(ValueError, match=r"open_vocabulary.*a text matching"):
+        validate(changed(content, "zero_shot.open_vocabulary", {"Pleural_Other": "  "}))
     with pytest.raises(ValueError, match="open_vocabulary"):
         validate(changed(content, "zero_shot.open_vocabulary", {"no/name": "Shadows."}))
 

@@ -40,9 +40,10 @@ def test_one_image_in_every_lossless_syntax_gives_one_shard_row(tmp_path: Path, 
         write(tmp_path, f"dicom/{syntax.keyword}", radiograph(chest(), syntax=syntax, SOPInstanceUID="1.2.3"))
     for name in ("a.png", "b.PNG", "reports.pdf", ".hidden"):
         write(tmp_path, f"dicom/{name}", b"x")
+    write(tmp_path, "dicom/reports.csv", b"study,text\n7.7,No effusion.\n")
     write(tmp_path, "dicom/copy.dcm", (tmp_path / "dicom/RLELossless").read_bytes())
     done = command("dicom", "--out", "out", "--size", "64")
-    assert (done.returncode, done.stdout) == (0, "out: 9 images, 1 rejected (1 duplicate)\n")
+    assert (done.returncode, done.stdout) == (0, "out: 9 images, 2 rejected (1 duplicate, 1 image_missing)\n")
     assert "10 objects of" in done.stderr
     assert "not looked at, since their names end like no DICOM file: 1 ., 1 .pdf, 2 .png\n" in done.stderr
     images = np.load(tmp_path / "out/shard-00000.npy")

@@ -65,9 +65,11 @@ def fill(root: Path) -> None:
         **{
             figure: {"macro": estimate(value), "per_class": {"effusion": estimate(0.7), HOSTILE: estimate(None)}}
             for figure, value in (
-                ("average_precision", 0.61), ("f1", 0.5), ("calibration_error", 0.12), ("brier_score", 0.09),
+                ("average_precision", 0.61), ("f1", 0.5), ("accuracy", 0.8), ("calibration_error", 0.12),
+                ("brier_score", 0.09),
             )
         },
+        "thresholds": {"per_class": {"effusion": {"value": 0.1234}, HOSTILE: {"value": None}}},
         "reliability": RELIABILITY,
         "open_vocabulary": {"covid": "an opacity"},
         "nearest_terms": {"covid": {"opacity": 0.9, "edema": 0.5}},
@@ -98,10 +100,11 @@ def fill(root: Path) -> None:
                     "per_class": {"edema": {**estimate(value), "positives": 9, "negatives": 27}},
                 }
                 for figure, value in (
-                    ("auroc", 0.77), ("average_precision", 0.6), ("f1", 0.5), ("calibration_error", 0.1),
-                    ("brier_score", 0.1),
+                    ("auroc", 0.47), ("average_precision", 0.6), ("f1", 0.5), ("accuracy", 0.81),
+                    ("calibration_error", 0.1), ("brier_score", 0.1),
                 )
             },
+            "thresholds": {"per_class": {"edema": {"value": 0.5}}},
             "reliability": {"pooled": [], "per_class": {}},
             "subgroups": {"sex": {"F": {**estimate(0.74), "classes": ["edema"], "images": 31, "patients": 30}}},
         },
@@ -219,8 +222,9 @@ class Elements(HTMLParser):
 
 def test_the_page_holds_figures_with_intervals_refusals_and_gates(page: str) -> None:
     for text in ("0.83 (0.78 to 0.88)", "0.55 (0.50 to 0.60)", "0.21 (0.16 to 0.26)", "truncated 10", "654,321",
-                 "too few cases", "grade mild alone: macro AUROC 0.66",
-                 "<h4>Against what the reports say</h4>", "0.77 (0.72 to 0.82)",
+                 "too few cases", "grade mild alone: macro AUROC 0.66 (0.61 to 0.71), mean of 1 class<",
+                 "mean of 2 classes, truth: what the phantom drew, moderate or worse</span>",
+                 "<h4>Against what the reports say</h4>", "0.47 (0.42 to 0.52)",
                  "there is no number auroc.micro.value in it", "1 of 2", "hernia",
                  "does not get the alias champion", "ab" * 32):  # fmt: skip
         assert text in page, text
@@ -254,10 +258,16 @@ def test_groups_stand_beside_their_counts(page: str) -> None:
 def test_every_truth_has_its_classes_groups_and_rarities(page: str) -> None:
     against = "mimic_cxr against what the reports say"
     classes = page.split(f'aria-label="Classes of {against}"')[1].split("</table>")[0]
-    assert '<th scope="row">edema</th><td class="estimate">0.77 (0.72 to 0.82)</td>' in classes
+    assert '<th scope="row">edema</th><td class="estimate">0.47 (0.42 to 0.52)</td>' in classes
     assert '<td class="number">9 of 36</td>' in classes
     assert "0.74 (0.69 to 0.79)" in page.split(f'aria-label="Groups of {against}"')[1].split("</table>")[0]
     assert "mass 2 of 52" in page
+
+
+def test_a_class_has_its_threshold_or_the_reason_why_not(page: str) -> None:
+    rows = page.split('aria-label="Classes of mimic_cxr"')[1].split("</table>")[0].split("<tr>")
+    assert '<td class="number">0.123</td><td class="estimate">0.70' in next(row for row in rows if "effusion" in row)
+    assert '<td colspan="3">too few cases</td>' in next(row for row in rows if "alert(" in row)
 
 
 def test_what_was_not_asked_is_counted(page: str) -> None:
@@ -327,8 +337,23 @@ def test_a_figure_that_is_missing_says_why(page: str, params: Params, tmp_path: 
     assert "the mean position gets" not in other
 
 
+def test_what_never_looks_and_yet_points_better_is_a_failure(page: str, params: Params) -> None:
+    path = Path("metrics/zero_shot/mimic_cxr.json")
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    figures["pointing_game"]["difference_to_commonest_place"] = estimate(-0.2)
+    figures["pointing_game"]["per_class"]["Effusion"]["baseline"] = 0.55  # within the interval of 0.51
+    write(Path(), str(path), figures)
+    run(params, "")
+    failures = Path("model_card/index.html").read_text(encoding="utf-8").split('id="failures"')[1].split("<h2")[0]
+    assert "hit places less often than the commonest place of each finding does" in failures
+    assert "pointed at worse than the mean position" not in failures
+
+
 def test_failures_are_named_by_rule(page: str) -> None:
     failures = page.split('id="failures"')[1].split("<h2")[0]
+    assert "mimic_cxr against what the reports say: not told from chance (the interval holds 0.5): edema." in failures
+    assert "mimic_cxr against what the reports say: the lowest AUROC is that of edema 0.47" in failures
+    assert "hit places less often than the commonest place" not in failures  # the difference is 0.1
     assert "pointed at worse than the mean position of the finding: Effusion (12 places)" in failures
     assert "mean mask of each finding does, a difference in Dice of -0.08 (-0.13 to -0.03)." in failures
     assert "too few cases for any figure (positives of all): hernia 1 of 91" in failures

@@ -172,7 +172,7 @@ def test_what_is_no_frontal_chest_radiograph_is_refused(model: Path, image: Path
             r"refused \(multi_frame\): the object holds 2 frames: a radiograph is one",
         ),
         "cut.dcm": (whole[: len(whole) // 2], "refused"),
-        "words.txt": (b"no image", "refused"),
+        "words.txt": (b"no image", "a DICOM, PNG or JPEG file is wanted"),
         "empty.dcm": (b"", "refused"),
     }
     for name, (content, reason) in cases.items():

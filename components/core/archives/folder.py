@@ -106,5 +106,5 @@ class Folder(Archive):
     def _may_be_an_object(self, path: PurePosixPath) -> bool:
         ending = "." if path.name.startswith(".") else path.suffix.lower()
         skipped = ending == "." or ending in NO_OBJECTS
-        self.skipped[ending] += skipped
+        self.skipped[ending] += skipped and str(path) not in (f"{REPORTS}.csv", f"{REPORTS}.csv.gz")
         return not skipped

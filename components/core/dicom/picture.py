@@ -1,7 +1,8 @@
 """A PNG or JPEG file → the same as a DICOM object gives; its metadata are not looked at.
 
 Colours become grey by their luma (ITU-R BT.601), an opacity channel is dropped: some published PNG files of grey
-radiographs have such channels.
+radiographs have such channels. In a PNG file of 16 bits white is the largest number of as many bits as the largest
+value takes: files of 12 bits in 16 are common, and nothing in them says so.
 """
 
 import struct
@@ -90,5 +91,6 @@ def _grey(content: bytes, kind: str) -> npt.NDArray[np.uint16]:
     if image.ndim == 3:
         image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
     if image.dtype == np.uint16:
-        return (image.astype(np.uint32) * (255 * FINER) // 65535).astype(np.uint16)
+        white = (1 << max(8, int(image.max()).bit_length())) - 1
+        return (image.astype(np.uint32) * (255 * FINER) // white).astype(np.uint16)
     return image.astype(np.uint16) * FINER

@@ -87,14 +87,15 @@ def declared(cases: Cases, at_least: int) -> tuple[str, ...]:
 def figures(
     cases: Cases, names: Sequence[str], estimate_of: Callable[[str], Estimate | None], why: str = ""
 ) -> dict[str, Any]:
-    """One figure for each class with its counts, and the macro mean: `{"macro", "per_class"}`.
+    """One figure for each class with its counts, and the macro mean with how many classes it is of.
 
     A class without the figure is null, and says `why`; so is the macro where no class has it.
     """
     estimates = {name: estimate_of(name) for name in names}
     known = [estimate for estimate in estimates.values() if estimate is not None]
+    macro = Estimate.mean(known).figure() if known else undefined(why if names else NO_CLASS)
     return {
-        "macro": Estimate.mean(known).figure() if known else undefined(why if names else NO_CLASS),
+        "macro": {**macro, "classes": len(known)},
         "per_class": {
             name: {**(estimate.figure() if estimate is not None else undefined(why)), **cases.counts(name)}
             for name, estimate in estimates.items()

@@ -47,7 +47,7 @@ def load(folder: Path) -> VisionLanguageModel:
             version.
     """
     if not folder.exists():
-        raise ValueError(f"{folder} does not exist: run pretrain first")
+        raise ValueError(f"{folder} does not exist: run the stage that makes it first")
     if not folder.is_dir():
         raise ValueError(f"{folder} is no model, which is a folder with {CONFIG}, {VOCABULARY} and {WEIGHTS}")
     lacking = [name for name in (CONFIG, VOCABULARY, WEIGHTS) if not (folder / name).is_file()]

@@ -149,7 +149,9 @@ def from_published(
         if name in ours and not torch.equal(ours[name], tensor):
             raise ValueError(f"the checkpoint's {' and '.join(published_names(name))} differ: the two are one norm")
         ours[name] = tensor
-    refuse_not_finite({published: state[published] for published in places}, "the checkpoint")
+    # As the model will have them: what a float64 can hold may be infinite there.
+    given = {published: state[published].to(expected[name].dtype) for published, name in places.items()}
+    refuse_not_finite(given, "the checkpoint")
     model.load_state_dict(ours, strict=False)  # the books are in their places
     return model.eval()
 

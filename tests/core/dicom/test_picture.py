@@ -25,6 +25,13 @@ def test_channels_that_say_the_same_are_one(channels: int | None) -> None:
     assert render_picture(png(grey), 48).image_SS[:, 4:44].tolist() == grey.tolist()
 
 
+def test_twelve_bits_in_sixteen_are_as_bright_as_in_eight() -> None:
+    grey = picture(2)
+    grey[0, 0] = 255
+    twelve = render_picture(png(grey.astype(np.uint16) * 16), 64).image_SS
+    assert np.abs(twelve.astype(int) - render_picture(png(grey), 64).image_SS).max() <= 1
+
+
 def test_sixteen_bits_and_jpeg() -> None:
     grey = picture(2)
     sixteen = render_picture(png(grey.astype(np.uint16) * 257), 64)

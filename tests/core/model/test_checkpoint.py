@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(folder: Path, damage: object
 
 
 def test_a_missing_folder_names_the_stage_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="does not exist: run pretrain first"):
+    with pytest.raises(ValueError, match="does not exist: run the stage that makes it first"):
         load(tmp_path / "nothing")
 
 
@@ -162,11 +162,16 @@ def test_a_folder_that_is_no_model_is_called_so(tmp_path: Path) -> None:
         load(tmp_path / "weights.safetensors")
 
 
+def test_whoever_may_read_the_folder_may_read_its_weights(tmp_path: Path) -> None:
+    save(trained(), tmp_path)
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
 def test_a_full_disk_is_told_from_a_defect(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600, hard))
     try:
-        with pytest.raises(OSError, match=r"the file was not written.*weights\.safetensors") as refusal:
+        with pytest.raises(OSError, match=r"File too large: .*weights\.safetensors") as refusal:
             save(trained(), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

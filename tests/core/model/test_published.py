@@ -68,6 +68,10 @@ def not_a_number(weights: dict[str, Tensor]) -> None:
     weights["classifier_anatomy.bias"][0] = torch.nan
 
 
+def too_large(weights: dict[str, Tensor]) -> None:
+    weights["classifier_anatomy.bias"] = weights["classifier_anatomy.bias"].double() + 1e300
+
+
 def whole_numbers(weights: dict[str, Tensor]) -> None:
     weights["classifier_anatomy.bias"] = weights["classifier_anatomy.bias"].long()
 
@@ -100,6 +104,7 @@ def of_two_parts(weights: dict[str, Tensor]) -> None:
         (other_width, r"pathology_embedding_layer\.weight has shape \[16, 99\] where \[16, 12\] is expected"),
         (norms_differ, r"decoder_anatomy\.norm\.bias and decoder_pathology\.norm\.bias differ"),
         (not_a_number, r"classifier_anatomy\.bias holds values that are not finite"),
+        (too_large, r"classifier_anatomy\.bias holds values that are not finite"),
     ],
 )
 def test_what_does_not_fit_is_named(damage: Callable[[dict[str, Tensor]], None], sentence: str) -> None:
