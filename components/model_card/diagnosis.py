@@ -215,7 +215,7 @@ def diagnosis(dataset: str, figures: Mapping[str, Any]) -> Diagnosis:
     return Diagnosis(
         dataset=dataset,
         headline=_judgement(figures),
-        others=[_judgement(other) for other in others if other["declared"]],
+        others=[_judgement(other) for other in others],
         grounding=_grounding(figures),
         severities=[
             (grade, Estimate.of(row["auroc"]["macro"]), len(row["auroc"]["per_class"]))

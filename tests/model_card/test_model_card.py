@@ -523,12 +523,12 @@ def test_a_dataset_without_a_class_of_enough_cases_has_no_empty_table(page: str,
     assert "Findings of grade severe alone" not in page
     figures = json.loads(Path("metrics/zero_shot/mimic_cxr.json").read_text(encoding="utf-8"))
     for name in ("auroc", "average_precision", "f1", "calibration_error", "brier_score"):
-        figures[name] = {"macro": {"value": None, "why": "few"}, "per_class": {}}
-    del figures["report_truth"]
+        for truth in (figures, figures["report_truth"]):
+            truth[name] = {"macro": {"value": None, "why": "few"}, "per_class": {}}
     write(Path(), "metrics/zero_shot/mimic_cxr.json", figures)
     run(params, "")
     other = Path("model_card/index.html").read_text(encoding="utf-8")
-    assert "No class has enough cases for a figure." in other
+    assert other.count("No class has enough cases for a figure.") == 2
     assert "Classes with enough cases" not in other
     assert "Macro AUROC <strong>" not in other
 

@@ -180,7 +180,7 @@ def test_a_dataset_s_own_question_is_the_headline_and_its_drawn_places_the_groun
     answers = Answers(tuple(asked["image_id"]), ("nodule", new), generator.random((len(asked), 2)), maps, maps)
     dataset = Dataset(
         images, asked, labels, Drawn(findings, frozenset(ids)), None, {new: (new,)}, (), {new: "A sentence."},
-        ("nodule",), 8,
+        ("nodule",), 8, {},
     )  # fmt: skip
     truths = headline_first(dataset, judged_truths(dataset, answers, 0.5))
     assert [(judged.truth.kind, judged.truth.names) for judged in truths] == [

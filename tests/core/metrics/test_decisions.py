@@ -124,7 +124,7 @@ def test_few_negatives_stand_apart_as_few_positives_do() -> None:
 def test_a_macro_over_nothing_is_null() -> None:
     figures = ranking_figures(cases(0), (), PatientBootstrap(cases(0).patients, 100, 0))
     nothing = undefined("no class has enough positives and negatives for a figure")
-    assert figures["auroc"] == {"macro": nothing, "per_class": {}}
+    assert figures["auroc"] == {"macro": {**nothing, "classes": 0}, "per_class": {}}
 
 
 def test_a_class_absent_from_the_split_says_so_and_is_no_0() -> None:
@@ -148,6 +148,7 @@ def test_a_class_without_validation_positives_has_null_figures() -> None:
     test = cases(1)
     nothing = Cases(test.names, test.patients, np.zeros_like(test.truth_NC), test.score_NC)
     figures = decision_figures(test, nothing, ["common"], PatientBootstrap(test.patients, 100, 0))
+    assert figures["f1"]["macro"]["classes"] == 0
     assert figures["thresholds"]["per_class"]["common"] == {"value": None, "positives": 0, "negatives": 60}
     assert figures["f1"]["per_class"]["common"]["value"] is None
     assert "no threshold" in figures["f1"]["per_class"]["common"]["why"]
