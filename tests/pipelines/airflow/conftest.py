@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from components.core import tracking
 from tests.finished_run import Finished
 from tests.pipelines.airflow.stack import Stack, running_stack
 
@@ -22,13 +21,6 @@ CHROMIUM_OPTIONS = [
 def stack(finished: Finished, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(finished, repository, tmp_path_factory.mktemp("stack") / "checkout") as started:
         yield started
-
-
-@pytest.fixture
-def client(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A client of the stack's MLflow."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.services.mlflow)
-    return tracking.connect()
 
 
 @pytest.fixture

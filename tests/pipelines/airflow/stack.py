@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 
-from components.core import tracking
 from components.core.params import read_yaml
 from pipelines.airflow.client import Client, run_path
 from pipelines.airflow.demo import title
@@ -152,12 +151,6 @@ class Stack:
         content = read_yaml(params)
         content["phantom"]["studies"].update(yaml.safe_load(profile))
         params.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-
-
-def parent_of(client: Any, run: str) -> Any:
-    """What MLflow has of a run as a whole."""
-    (found,) = client.search_runs([tracking.experiment_id(client)], f"tags.`{tracking.KEY_TAG}` = '{DAG}.{run}'")
-    return found
 
 
 @contextmanager

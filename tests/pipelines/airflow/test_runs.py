@@ -1,20 +1,35 @@
-"""Runs in a real Airflow: wrong, failing, cancelled, retried, killed, and started by new images."""
+"""Runs in a real Airflow: in parallel, wrong, failing, cancelled, retried, killed, and started by new images."""
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.core import tracking
 from components.core.records.digests import folder_digest
 from components.core.records.whole import read_json
-from pipelines.airflow.client import Refused
+from pipelines.airflow.client import Refused, run_path
 from pipelines.airflow.demo import title
 from tests.finished_run import Finished
-from tests.pipelines.airflow.stack import DAG, Stack, parent_of, until
+from tests.pipelines.airflow.stack import DAG, Stack, until
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def client(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of the stack's MLflow."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.services.mlflow)
+    return tracking.connect()
+
+
+def parent_of(client: Any, run: str) -> Any:
+    experiment = tracking.experiment_id(client)
+    (found,) = client.search_runs([experiment], f"tags.`{tracking.KEY_TAG}` = '{DAG}.{run}'")
+    return found
 
 
 def versions(client: Any) -> list[tuple[str, str, str]]:
@@ -22,6 +37,55 @@ def versions(client: Any) -> list[tuple[str, str, str]]:
         (version.version, version.tags["medslip.digest"], str(client.get_registered_model("medslip").aliases))
         for version in client.search_model_versions("name = 'medslip'")
     ]
+
+
+def assert_recorded(stack: Stack, client: Any, run: str, seed: int) -> None:
+    """The run's parameters and links stand in MLflow and in its note."""
+    parent, note = parent_of(client, run), stack.client.run(DAG, run)["note"]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["zero_shot.seed"] == str(seed)
+    assert f"changed: zero_shot.seed = {seed}" in note
+    assert f"{stack.services.mlflow}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}" in note
+    assert "/artifacts/index.html" in note
+    assert "model: medslip version 1, alias champion" in note
+    links = stack.client.get(f"{run_path(DAG, run)}/taskInstances/pretrain/links")["extra_links"]
+    assert links["MLflow"].startswith(f"{stack.services.mlflow}/#/")
+
+
+def assert_terminal(output: str, address: str) -> None:
+    """The demo shows its progress task by task, and ends with the model's registry entry."""
+    lines = output.splitlines()
+    assert lines[0].startswith(f"{address}/dags/{DAG}/runs/")
+    shown = [line.split()[3] for line in lines if line.endswith("running") or " success" in line]
+    assert shown.index("phantom") < shown.index("pretrain") < shown.index("publish")
+    assert "zero_shot@mimic_cxr" in shown
+    assert any("model: medslip version 1, alias champion" in line for line in lines[-10:])
+
+
+@pytest.mark.hard
+def test_two_runs_at_once_each_have_their_own_result(stack: Stack, finished: Finished, client: Any) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        terminal = pool.submit(stack.module, "pipelines.airflow.demo", "--set", "zero_shot.seed=21")
+        second = stack.trigger(zero_shot__seed=22)
+        assert stack.ended(second) == "success", stack.states(second)
+        done = terminal.result()
+    assert done.returncode == 0, done.stdout
+    assert_terminal(done.stdout, stack.services.airflow)
+    first = done.stdout.splitlines()[0].rsplit("/", 1)[1]
+    figures = [
+        read_json(stack.workspace(run) / "metrics/zero_shot/mimic_cxr.json")["auroc"]["macro"]
+        for run in (first, second)
+    ]
+    assert figures[0]["value"] == figures[1]["value"]
+    assert figures[0]["low"] != figures[1]["low"]  # another seed of the bootstrap
+    for run, seed in ((first, 21), (second, 22)):
+        assert_recorded(stack, client, run, seed)
+        assert "pretrain: restored from the cache" in stack.log(run, "pretrain")
+        assert "zero_shot@mimic_cxr: ran" in stack.log(run, "zero_shot@mimic_cxr")
+        for folder in ("models/pretrained", "data/findings", "data/images/mimic_cxr"):
+            assert folder_digest(stack.workspace(run) / folder) == folder_digest(finished.folder / folder)
+    changed = stack.module("dvc", "status", "pretrain").stdout
+    assert "up to date" in changed, changed  # the user's own checkout
 
 
 def test_the_demo_refuses_what_the_form_refuses(stack: Stack) -> None:
