@@ -113,14 +113,30 @@ def write_settings(folder: Path, python: Path) -> dict[str, Path]:
     return files
 
 
+def address_in(settings: Path) -> str:
+    """The address of a service whose settings these are."""
+    return f"http://127.0.0.1:{settings.read_text().split('bind_port = ')[1].split()[0]}"
+
+
+def answers(address: str) -> bool:
+    """Whether a service answers, be it with a refusal."""
+    try:
+        urllib.request.urlopen(address, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 class Services:
     """Swift's four processes on settings that stay when they are stopped, as do the objects."""
 
     def __init__(self, folder: Path, python: Path, files: dict[str, Path]) -> None:
         self.folder, self.python, self.files = folder, python, files
         self.processes: list[subprocess.Popen[bytes]] = []
-        port = files["proxy"].read_text().split("bind_port = ")[1].split()[0]
-        self.address = f"http://127.0.0.1:{port}"
+        self.addresses = {name: address_in(file) for name, file in files.items()}
+        self.address = self.addresses["proxy"]
 
     def _launch(self, name: str) -> subprocess.Popen[bytes]:
         module = f"swift.{'obj' if name == 'object' else name}.server"
@@ -130,21 +146,18 @@ class Services:
             return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=sink)
 
     def start(self) -> None:
-        """Start them and wait until they answer.
+        """Start them and wait until each answers: the proxy calls a bucket missing whose account does not answer yet.
 
         Raises:
-            NoServer: they do not.
+            NoServer: one does not.
         """
         self.processes = [self._launch(name) for name in self.files]
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(self.address, timeout=5)
-            except urllib.error.HTTPError:
-                return
-            except OSError:
+        for name, address in self.addresses.items():
+            while not answers(address):
+                if time.monotonic() > deadline:
+                    raise NoServer(f"swift's {name} does not start: {(self.folder / f'{name}.err').read_text()[-300:]}")
                 time.sleep(0.1)
-        raise NoServer(f"swift does not start: {(self.folder / 'proxy.err').read_text()[-300:]}")
 
     def stop(self) -> None:
         """End them at once, as a power cut does."""

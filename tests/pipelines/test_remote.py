@@ -15,7 +15,7 @@ import pytest
 from components.core.tracking import PIPELINE_RUN_VARIABLE
 from pipelines.scheduled import Request, prepare
 from tests.finished_run import GIT
-from tests.s3_server import ACCOUNT, SECRET, STRANGER, USER, RealS3Server
+from tests.s3_server import ACCOUNT, SECRET, START, STRANGER, USER, RealS3Server
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
 BUCKET = "medslip-dvc"
@@ -101,6 +101,16 @@ def publish(workspace: Path) -> subprocess.CompletedProcess[str]:
         cwd=workspace, capture_output=True, text=True,
         env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(archive_keys(workspace))},
     )  # fmt: skip
+
+
+def test_a_server_with_a_slow_part_has_its_buckets_when_it_has_started(
+    s3: RealS3Server, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = "import sys, time\ntime.sleep(5 if 'account' in sys.argv[2] else 0)\n"
+    s3.services.stop()
+    monkeypatch.setattr("tests.s3_server.START", slow + START)
+    s3.services.start()
+    assert client.head_bucket(Bucket=BUCKET)["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
 @pytest.mark.parametrize("keys", [(USER, "wrong"), (STRANGER, SECRET)], ids=["wrong", "without rights"])
