@@ -10,7 +10,7 @@ What is understood of dvc.yaml's language, and everything else is refused with a
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -268,10 +268,13 @@ def _expand(name: str, content: Any, params: Mapping[str, Any]) -> Iterator[Stag
         yield _stage(name, item, over, _resolve(template, {**params, **values}, f"{where}@{item}"))
 
 
-def _overlap(one: str, other: str) -> bool:
-    """Whether two paths are the same, or one lies in the other."""
-    first, second = PurePosixPath(one), PurePosixPath(other)
-    return first == second or first in second.parents or second in first.parents
+def _parts(paths: Iterable[str]) -> list[tuple[str, ...]]:
+    return [PurePosixPath(path).parts for path in paths]
+
+
+def _overlap(some: list[tuple[str, ...]], others: list[tuple[str, ...]]) -> bool:
+    """Whether a path of some is one of the others, or one lies in the other; each by its parts."""
+    return any(one[: len(other)] == other[: len(one)] for one in some for other in others)
 
 
 def build_graph(content: Any, params: Mapping[str, Any]) -> Graph:
@@ -288,13 +291,10 @@ def build_graph(content: Any, params: Mapping[str, Any]) -> Graph:
     stages = {
         stage.address: stage for name, entry in content["stages"].items() for stage in _expand(name, entry, params)
     }
+    deps = {address: _parts(stage.deps) for address, stage in stages.items()}
+    outs = {address: _parts(stage.outs) for address, stage in stages.items()}
     upstream = {
-        stage.address: frozenset(
-            maker.address
-            for maker in stages.values()
-            if any(_overlap(dep, out) for dep in stage.deps for out in maker.outs)
-        )
-        for stage in stages.values()
+        address: frozenset(maker for maker in stages if _overlap(deps[address], outs[maker])) for address in stages
     }
     graph = Graph(stages, upstream)
     graph.order()

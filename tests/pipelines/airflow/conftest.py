@@ -1,7 +1,10 @@
 """The services, started once for all tests that need them."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from tests.finished_run import Finished
 from tests.pipelines.airflow.stack import Stack, running_stack
 
+SEEDS = (21, 22)  # of the bootstrap, in the two runs at once
 PAGE_SECONDS = 180.0  # other tests have the cores, too
 CHROMIUM_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -21,6 +25,21 @@ CHROMIUM_OPTIONS = [
 def stack(finished: Finished, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(finished, repository, tmp_path_factory.mktemp("stack") / "checkout") as started:
         yield started
+
+
+@dataclass
+class AtOnce:
+    """A run from the terminal, which has begun, and the one that was triggered beside it, once there is one."""
+
+    terminal: Future[subprocess.CompletedProcess[str]]
+    beside: str | None = None
+
+
+@pytest.fixture(scope="session")
+def at_once(stack: Stack) -> Iterator[AtOnce]:
+    """Two runs for all that looks at whole runs: the form triggers the second where there is a browser."""
+    with ThreadPoolExecutor(1) as pool:
+        yield AtOnce(pool.submit(stack.module, "pipelines.airflow.demo", "--set", f"zero_shot.seed={SEEDS[0]}"))
 
 
 @pytest.fixture

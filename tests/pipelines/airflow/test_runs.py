@@ -2,7 +2,6 @@
 
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from components.core.records.whole import read_json
 from pipelines.airflow.client import Refused, run_path
 from pipelines.airflow.demo import title
 from tests.finished_run import Finished
+from tests.pipelines.airflow.conftest import SEEDS, AtOnce
 from tests.pipelines.airflow.stack import DAG, Stack, until
 
 pytestmark = pytest.mark.slow
@@ -63,22 +63,26 @@ def assert_terminal(output: str, address: str) -> None:
 
 
 @pytest.mark.hard
-def test_two_runs_at_once_each_have_their_own_result(stack: Stack, finished: Finished, client: Any) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        terminal = pool.submit(stack.module, "pipelines.airflow.demo", "--set", "zero_shot.seed=21")
-        second = stack.trigger(zero_shot__seed=22)
-        assert stack.ended(second) == "success", stack.states(second)
-        done = terminal.result()
+def test_two_runs_at_once_each_have_their_own_result(
+    stack: Stack, at_once: AtOnce, finished: Finished, client: Any
+) -> None:
+    second = at_once.beside or stack.trigger(zero_shot__seed=SEEDS[1])
+    assert stack.ended(second) == "success", stack.states(second)
+    done = at_once.terminal.result()
     assert done.returncode == 0, done.stdout
     assert_terminal(done.stdout, stack.services.airflow)
     first = done.stdout.splitlines()[0].rsplit("/", 1)[1]
+    begun, ended = (
+        [stack.client.run(DAG, run)[when] for run in (first, second)] for when in ("start_date", "end_date")
+    )
+    assert max(begun) < min(ended)
     figures = [
         read_json(stack.workspace(run) / "metrics/zero_shot/mimic_cxr.json")["auroc"]["macro"]
         for run in (first, second)
     ]
     assert figures[0]["value"] == figures[1]["value"]
     assert figures[0]["low"] != figures[1]["low"]  # another seed of the bootstrap
-    for run, seed in ((first, 21), (second, 22)):
+    for run, seed in zip((first, second), SEEDS, strict=True):
         assert_recorded(stack, client, run, seed)
         assert "pretrain: restored from the cache" in stack.log(run, "pretrain")
         assert "zero_shot@mimic_cxr: ran" in stack.log(run, "zero_shot@mimic_cxr")
