@@ -41,6 +41,10 @@ def limits(given: bool, only_synthetic: bool) -> Iterator[str]:
         "of their hospital."
     )
     yield "Attention maps show where the model looked, not why."
+    yield (
+        "It is one training. The intervals on this page say how figures vary with the patients; with another seed or "
+        "another order of the same images there is another model, whose maps above all may point elsewhere."
+    )
 
 
 def synthetic_data(names: list[str]) -> str:

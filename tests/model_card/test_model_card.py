@@ -402,6 +402,7 @@ def test_the_same_content_stands_in_json(page: str, tmp_path: Path) -> None:
     for sentence in (*card["intended_use"], *card["limits"], card["synthetic_data"]):
         assert sentence in page
     assert "It is not a medical device" in " ".join(card["limits"])
+    assert "It is one training." in " ".join(card["limits"])
     assert set(card["environment"]) >= {"torch", "monai", "torchmetrics", "numpy", "lock file"}
     assert (card["environment"]["pydicom"], card["environment"]["imagecodecs"]) == ("1.2.3", "2.3.4")
 

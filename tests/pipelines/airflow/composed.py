@@ -65,7 +65,8 @@ class Composed:
         """The file's environment, its programs and the Python of the stages on the path."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PG"))}
         path = f"{self.airflow / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        return {**ours, **service["environment"], "PATH": path, "MEDSLIP_PYTHON": sys.executable}
+        theirs = {name: str(value) for name, value in service["environment"].items()}
+        return {**ours, **theirs, "PATH": path, "MEDSLIP_PYTHON": sys.executable}
 
     def start(self) -> None:
         """Make the database's tables, then start the services and wait for their health."""

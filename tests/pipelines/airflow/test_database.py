@@ -1,5 +1,6 @@
 """The stack's Airflow on its PostgreSQL, which is restarted in the middle of a run."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,10 @@ def airflow(
     ports = {"POSTGRES": postgres.port, "AIRFLOW": free_port(), "MLFLOW": free_port(), "S3": free_port()}
     for name, port in ports.items():
         monkeypatch.setenv(f"MEDSLIP_{name}_PORT", str(port))
-    monkeypatch.setenv("MEDSLIP_PSEUDONYM_KEY_FILE", str(tmp_path / "medslip/pseudonym.key"))
+    key = tmp_path / "medslip/pseudonym.key"  # the stack's secrets lie beside it
+    key.parent.mkdir()
+    key.write_bytes(Path(os.environ["MEDSLIP_PSEUDONYM_KEY_FILE"]).read_bytes())
+    monkeypatch.setenv("MEDSLIP_PSEUDONYM_KEY_FILE", str(key))
     stack = Stack(finished.folder)
     with composed(stack, postgres, tmp_path, repository / ".venv-airflow") as services:
         yield services
