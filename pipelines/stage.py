@@ -19,10 +19,12 @@ from types import FrameType
 
 from components.core.command import STATUS_FILE_VARIABLE, TRY_AGAIN
 from components.core.records.whole import read_json, write_json
+from pipelines.lock_file import keep_or_bring_back, torn
 from pipelines.processes import Record, run_group
 
 STATE = Path(".state/stages")
 DVC_LOCK = Path(".dvc/tmp/lock")
+LOCK_SECONDS = 10.0  # DVC holds its lock while it reads and writes, not while a stage runs
 PATIENCE_SECONDS = 600.0
 STOPPED = 130
 BUSY = ("Unable to acquire lock", "it is being blocked by")
@@ -251,8 +253,13 @@ def run_stage(
                 if not free:
                     show(f"DVC's lock ({DVC_LOCK}) was held by another process for {patience:.0f} s\n")
                     return outcome(TRY_AGAIN, "failed")
+                keep_or_bring_back(STATE / "dvc.lock")
             status, how = _attempt(address, force, folder, show)
+            with locked(DVC_LOCK, LOCK_SECONDS) as free:
+                if free and status == 0:
+                    keep_or_bring_back(STATE / "dvc.lock")
             blocked = status == TRY_AGAIN and not (folder / "status").exists()
+            blocked |= status == 1 and torn()  # by another stage, which was killed meanwhile
             if not blocked or time.monotonic() > begun + patience:
                 return outcome(status, how)
             time.sleep(1.0)

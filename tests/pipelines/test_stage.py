@@ -204,6 +204,28 @@ def test_a_list_of_claims_that_a_killed_dvc_left_half_written_is_passed_over(wor
     assert (workspace / "out.txt").read_text(encoding="utf-8") == "one\n"
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_lock_file_that_a_killed_dvc_left_half_written_gives_way_to_the_former(workspace: Path, share: float) -> None:
+    lock = workspace / "dvc.lock"
+    assert run("copy").status == 0
+    whole = lock.read_bytes()
+    lock.write_bytes(whole[: int(share * len(whole))])
+    assert run("many@a").status == 0
+    assert run("copy").how == "unchanged"
+    assert sorted(yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]) == ["copy", "many@a"]
+
+
+def test_the_first_lock_file_may_be_torn_too_and_a_conflict_in_one_stays_the_users(workspace: Path) -> None:
+    lock = workspace / "dvc.lock"
+    assert run("defect").status == 1
+    lock.write_bytes(b"schema: '2.0'\nsta")
+    assert run("copy").status == 0
+    conflict = "<<<<<<< ours\n" + lock.read_text(encoding="utf-8")
+    lock.write_text(conflict, encoding="utf-8")
+    assert run("copy").status == 1
+    assert lock.read_text(encoding="utf-8") == conflict
+
+
 def test_a_claim_that_a_killed_container_left_blocks_no_later_try(workspace: Path) -> None:
     """Its process id lives again in the next container; here it is the test's own."""
     claim = {"pid": os.getpid(), "cmd": "dvc --wait-for-lock repro --single-item copy --force"}
