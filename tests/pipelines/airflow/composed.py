@@ -5,14 +5,14 @@ Each is started again when it ends, which is what the file's restart policy says
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 import yaml
 
@@ -96,8 +96,12 @@ class Composed:
     def stop(self) -> None:
         """End them and all that they have started."""
         for session in self.sessions:
-            os.killpg(session.pid, signal.SIGKILL)
+            started = psutil.Process(session.pid).children(recursive=True)
+            session.kill()  # first who would start them again
             session.wait()
+            for process in started:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 @contextmanager

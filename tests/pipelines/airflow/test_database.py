@@ -52,7 +52,7 @@ def test_a_restart_of_the_database_in_the_middle_of_a_run_loses_nothing(
     time.sleep(3.0)
     postgres.start()
     until(airflow.healthy, "Airflow's health after the restart", 300)
-    until(lambda: state(client, run) == "success", "the end of the run", 300)
+    until(lambda: state(client, run) == "success", "the end of the run", 600)
     (event,) = client.get("/assets/events")["asset_events"]
     assert sum(event["extra"]["images"].values()) > 0
     after = client.trigger(DAG, {"grown_by": 0})
