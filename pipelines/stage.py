@@ -23,6 +23,7 @@ from pipelines.lock_file import keep_or_bring_back, torn
 from pipelines.processes import Record, run_group
 
 STATE = Path(".state/stages")
+KEPT = STATE / "dvc.lock"  # as it stood when it was last whole
 DVC_LOCK = Path(".dvc/tmp/lock")
 LOCK_SECONDS = 10.0  # DVC holds its lock while it reads and writes, not while a stage runs
 PATIENCE_SECONDS = 600.0
@@ -253,13 +254,13 @@ def run_stage(
                 if not free:
                     show(f"DVC's lock ({DVC_LOCK}) was held by another process for {patience:.0f} s\n")
                     return outcome(TRY_AGAIN, "failed")
-                keep_or_bring_back(STATE / "dvc.lock")
+                keep_or_bring_back(KEPT)
             status, how = _attempt(address, force, folder, show)
             with locked(DVC_LOCK, LOCK_SECONDS) as free:
                 if free and status == 0:
-                    keep_or_bring_back(STATE / "dvc.lock")
+                    keep_or_bring_back(KEPT)
             blocked = status == TRY_AGAIN and not (folder / "status").exists()
-            blocked |= status == 1 and torn()  # by another stage, which was killed meanwhile
-            if not blocked or time.monotonic() > begun + patience:
+            unreadable = status == 1 and torn()  # by another stage, which was killed meanwhile
+            if not (blocked or unreadable) or time.monotonic() > begun + patience:
                 return outcome(status, how)
             time.sleep(1.0)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,16 +20,10 @@ from pipelines.airflow.demo import title
 from pipelines.scheduled import workspace_of
 from pipelines.services import Services
 from tests.finished_run import Finished
+from tests.s3_server import free_port
 
 DAG = "medslip"
 PATIENCE = 900.0
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:

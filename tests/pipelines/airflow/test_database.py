@@ -11,8 +11,9 @@ from pipelines.airflow.client import Client, run_path
 from pipelines.stack import Stack
 from tests.finished_run import Finished
 from tests.pipelines.airflow.composed import Composed, composed
-from tests.pipelines.airflow.stack import free_port, until
+from tests.pipelines.airflow.stack import until
 from tests.postgres_server import PostgresServer
+from tests.s3_server import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 DAG = "medslip_arrivals"

@@ -2,7 +2,7 @@
 
 A scheduler that loses its database stops scheduling and waits for its workers, now and then for ever: it neither works
 nor ends. No restart policy sees that, but Airflow's own health report does. Tasks lost with it are tried again.
-Use: `python -m pipelines.watched COMMAND …`.
+Use: `python -m pipelines.airflow.watched COMMAND …`.
 """
 
 import json

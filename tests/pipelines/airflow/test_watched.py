@@ -8,10 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
-from pipelines.watched import silent, watch
+from pipelines.airflow.watched import silent, watch
 
 REPORT = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "healthy"}}
 
@@ -20,8 +21,10 @@ def command(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_what_gives_no_sign_of_life_is_killed() -> None:
-    assert watch(command("import time; time.sleep(60)"), lambda: True, 0.05, 0.3) == 1
+def test_what_gives_no_sign_of_life_is_killed(tmp_path: Path) -> None:
+    code = f"import pathlib, time; time.sleep(5); pathlib.Path({str(tmp_path / 'lived')!r}).touch()"
+    assert watch(command(code), lambda: True, 0.05, 0.3) == 1
+    assert not (tmp_path / "lived").exists()
 
 
 def test_a_sign_of_life_begins_the_count_anew() -> None:
@@ -38,7 +41,7 @@ def test_what_stops_the_watch_stops_the_command() -> None:
     trap = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"
     environment = {**os.environ, "AIRFLOW__API__BASE_URL": "http://127.0.0.1:9"}
     watching = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.watched", "sh", "-c", trap],
+        [sys.executable, "-m", "pipelines.airflow.watched", "sh", "-c", trap],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
